@@ -1,0 +1,1 @@
+//! The scenario format: parse, lint, check, grade.

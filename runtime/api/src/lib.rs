@@ -1,0 +1,32 @@
+//! The one seam of docklab: everything that looks at or drives an engine does it through [`DockerApi`].
+//!
+//! The trait speaks the Docker Engine API 1.50 in its own request and response types (re-exported in [`models`]).
+//! The engine implements it in process, the daemon's client implements it over HTTP, so the command line, the checks
+//! and the diagrams work the same on the simulator, on our runtime and on a stock Docker Engine.
+//!
+//! This crate does no input or output and compiles to wasm32.
+
+mod error;
+mod filters;
+mod options;
+mod reference;
+mod streams;
+mod traits;
+pub mod wire;
+
+pub use bollard_stubs::models;
+pub use error::{ApiError, ApiResult};
+pub use filters::Filters;
+pub use options::*;
+pub use reference::{Reference, ReferenceError};
+pub use streams::{
+    Attached, ByteStream, InputSink, MessageStream, OutputChunk, OutputStream, ProgressMessage, StdStream,
+};
+pub use traits::{ContainerApi, DockerApi, ExecApi, ImageApi, NetworkApi, StateChange, SwarmApi, SystemApi, VolumeApi};
+
+/// The Engine API version that docklab speaks and advertises.
+pub const API_VERSION: &str = "1.50";
+/// The oldest client version that is still accepted, as in Docker 28.
+pub const MIN_API_VERSION: &str = "1.24";
+/// The engine release whose behaviour and texts are reproduced.
+pub const ENGINE_VERSION: &str = "28.5.2";

@@ -1,0 +1,1 @@
+//! The docker command line over any DockerApi: grammar, requests, rendering.

@@ -1,0 +1,3 @@
+//! Learn containers by running them: labs, a container runtime, a simulator.
+
+fn main() {}

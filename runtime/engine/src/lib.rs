@@ -1,0 +1,1 @@
+//! Docker's semantics, written once over the Host trait.

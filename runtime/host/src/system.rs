@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::{ByteStream, HostResult};
+
+/// Facts about the machine for `docker info`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostInfo {
+    pub hostname: String,
+    /// `Debian GNU/Linux 12 (bookworm)`, or `docklab simulator`.
+    pub operating_system: String,
+    pub kernel_version: String,
+    /// As in `uname -m`: `x86_64`, `aarch64`.
+    pub machine: String,
+    pub cpus: u32,
+    /// Bytes.
+    pub memory: u64,
+    /// `1` or `2`.
+    pub cgroup_version: u8,
+    /// Where this engine keeps its data, as Docker's `DockerRootDir`.
+    pub root_dir: String,
+    /// `linux` or `sim`.
+    pub kind: &'static str,
+    /// What this machine cannot do, one line each, for `docker info`'s warnings.
+    pub warnings: Vec<String>,
+}
+
+/// Time, tasks, randomness, and what the machine is.
+#[async_trait]
+pub trait Machine: Send + Sync + 'static {
+    fn now(&self) -> Timestamp;
+    /// Completes after `duration` of this machine's time (virtual in the simulator).
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+    /// Runs a task in the background until it ends.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+    /// Fills `buffer` with random bytes.
+    fn random(&self, buffer: &mut [u8]);
+    fn info(&self) -> HostInfo;
+}
+
+/// Small durable records of the engine's: one value a key, grouped by kind. A write is atomic and lasts once it returns.
+#[async_trait]
+pub trait Records: Send + Sync {
+    /// All records of a kind, in no order.
+    async fn load_records(&self, kind: &str) -> HostResult<Vec<(String, Bytes)>>;
+    async fn put_record(&self, kind: &str, key: &str, value: Bytes) -> HostResult<()>;
+    /// Removing what is not there is fine.
+    async fn delete_record(&self, kind: &str, key: &str) -> HostResult<()>;
+}
+
+/// An HTTP request to a registry or to an `ADD` URL.
+pub struct HttpRequest {
+    pub method: &'static str,
+    /// Absolute, `http` or `https`.
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    /// With its length when that is known; a stream of unknown length is sent chunked.
+    pub body: Option<(Option<u64>, ByteStream)>,
+    /// Accept any certificate (insecure registries).
+    pub insecure: bool,
+}
+
+/// The answer; redirects are *not* followed by the host.
+pub struct HttpResponse {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: ByteStream,
+}
+
+/// HTTP to the outside.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    async fn http(&self, request: HttpRequest) -> HostResult<HttpResponse>;
+}
+
+/// Named volumes.
+#[async_trait]
+pub trait Volumes: Send + Sync {
+    /// Creates the volume's directory and returns the mount point that `docker volume inspect` shows.
+    async fn create_volume(&self, name: &str) -> HostResult<String>;
+    async fn remove_volume(&self, name: &str) -> HostResult<()>;
+    /// Bytes.
+    async fn volume_size(&self, name: &str) -> HostResult<u64>;
+}

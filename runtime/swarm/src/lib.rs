@@ -1,0 +1,1 @@
+//! The cluster, sans-IO: store, orchestrators, scheduler, updater, dispatcher.

@@ -1,0 +1,1 @@
+//! The page: instructions, terminals, diagrams, checks.

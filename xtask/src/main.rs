@@ -1,0 +1,3 @@
+//! Set-up, build, test, parity and benchmarks.
+
+fn main() {}
