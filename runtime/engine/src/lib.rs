@@ -1,1 +1,20 @@
-//! Docker's semantics, written once over the Host trait.
+//! Docker's semantics, written once over the [`Host`] trait.
+//!
+//! [`Engine`] implements every part of [`docklab_api::DockerApi`]. It holds names, identifiers, states, texts, address and
+//! port bookkeeping, restart policies and health checks; what a machine must do is behind [`docklab_host::Host`]. The
+//! same engine runs on Linux and in the browser.
+
+pub mod build;
+mod containers;
+mod engine;
+mod errors;
+mod events;
+mod ids;
+pub mod image;
+mod records;
+pub mod registry;
+
+pub use engine::{Engine, EngineOptions};
+pub use errors::{HostResultExt, api_error};
+pub use events::{Action, EventBus, ObjectKind};
+pub use ids::{mac_address, object_id, short_id};
