@@ -1,0 +1,83 @@
+//! Attach and exec: the connection stops being HTTP and becomes the container's standard streams (moby `hijack`).
+
+use bytes::Bytes;
+use docklab_api::{ApiResult, Attached, wire::encode_frame};
+use futures::{SinkExt as _, StreamExt as _};
+use hyper::{Request, Response, StatusCode, body::Incoming, ext::ReasonPhrase, header, upgrade::Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::{Version, body::{self, Body}, respond};
+
+const RAW: &str = "application/vnd.docker.raw-stream";
+const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+/// The first version whose clients know the multiplexed content type.
+const MULTIPLEXED_SINCE: Version = Version(1, 42);
+
+/// The content type of a stream, by terminal and by the client's version.
+pub(super) fn content_type(tty: bool, version: Version) -> &'static str {
+    if tty || version < MULTIPLEXED_SINCE { RAW } else { MULTIPLEXED }
+}
+
+/// Answers 101 and connects the streams once the client has switched over. Without an `Upgrade` header the output is the
+/// body of a plain 200, and there is no input.
+pub(super) fn answer(request: Request<Incoming>, version: Version, attached: Attached) -> ApiResult<Response<Body>> {
+    let content_type = content_type(attached.tty, version);
+    if !request.headers().contains_key(header::UPGRADE) {
+        let tty = attached.tty;
+        let output = attached.output.map(move |chunk| chunk.map(|chunk| wire(&chunk, tty)));
+        return Ok(respond::with_type(StatusCode::OK, content_type, body::stream(output)));
+    }
+    let upgrade = hyper::upgrade::on(request);
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(stream) => connect(stream, attached).await,
+            Err(error) => tracing::debug!("the client did not switch over: {error}"),
+        }
+    });
+    let mut response = respond::with_type(StatusCode::SWITCHING_PROTOCOLS, content_type, body::empty());
+    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("tcp"));
+    response.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
+    Ok(response)
+}
+
+fn wire(chunk: &docklab_api::OutputChunk, tty: bool) -> Bytes {
+    if tty { chunk.bytes.clone() } else { encode_frame(chunk) }
+}
+
+async fn connect(stream: Upgraded, attached: Attached) {
+    let Attached { mut output, mut input, tty } = attached;
+    let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(stream));
+    let reading = tokio::spawn(async move {
+        let mut buffer = vec![0; 32 * 1024];
+        loop {
+            match from_client.read(&mut buffer).await {
+                // Half-close: the client has sent all its input and still wants the output.
+                Ok(0) | Err(_) => break,
+                Ok(count) => {
+                    if input.send(Bytes::copy_from_slice(&buffer[..count])).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        // Closing an input that has already ended is no news.
+        input.close().await.ok();
+    });
+    while let Some(chunk) = output.next().await {
+        let bytes = match chunk {
+            Ok(chunk) => wire(&chunk, tty),
+            Err(error) => encode_frame(&docklab_api::OutputChunk {
+                stream: docklab_api::StdStream::System,
+                bytes: error.message.into(),
+            }),
+        };
+        if to_client.write_all(&bytes).await.is_err() {
+            break;
+        }
+    }
+    // The client waits for the end of the stream, then asks for the exit code.
+    to_client.shutdown().await.ok();
+    reading.abort();
+}

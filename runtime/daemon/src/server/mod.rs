@@ -1,0 +1,178 @@
+//! The server: connections, the version prefix, and one module of routes for each group of the API.
+
+mod body;
+mod containers;
+mod exec;
+mod hijack;
+mod images;
+mod networks;
+mod query;
+mod request;
+mod respond;
+mod swarm;
+mod system;
+mod volumes;
+
+use std::{convert::Infallible, future::Future, sync::Arc};
+
+use docklab_api::{API_VERSION, ApiError, ApiResult, DockerApi, ENGINE_VERSION, MIN_API_VERSION};
+use hyper::{Method, Request, Response, body::Incoming, header::HeaderValue, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    task::JoinSet,
+};
+
+pub use body::Body;
+use query::Query;
+use request::Context;
+
+/// Serves the API on a unix socket until `stop` completes.
+pub async fn serve_unix(listener: UnixListener, api: Arc<dyn DockerApi>, stop: impl Future<Output = ()>) {
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(serve_connection(stream, Arc::clone(&api))); }
+                Err(error) => tracing::warn!("accepting a connection: {error}"),
+            },
+            Some(_) = connections.join_next() => {}
+            () = &mut stop => break,
+        }
+    }
+}
+
+/// Serves the API on TCP until `stop` completes. The caller binds the listener: loopback unless it knows better.
+pub async fn serve_tcp(listener: TcpListener, api: Arc<dyn DockerApi>, stop: impl Future<Output = ()>) {
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(serve_connection(stream, Arc::clone(&api))); }
+                Err(error) => tracing::warn!("accepting a connection: {error}"),
+            },
+            Some(_) = connections.join_next() => {}
+            () = &mut stop => break,
+        }
+    }
+}
+
+/// Serves one connection until the peer closes it.
+pub async fn serve_connection<S>(stream: S, api: Arc<dyn DockerApi>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let api = Arc::clone(&api);
+        async move { Ok::<_, Infallible>(handle(api, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        // The peer went away in the middle of an answer: `docker logs -f | head`, a killed client.
+        tracing::debug!("connection ended: {error}");
+    }
+}
+
+/// Answers one request. Never fails: errors are answers too.
+pub async fn handle(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> Response<Body> {
+    let is_head = *request.method() == Method::HEAD;
+    let mut response = match dispatch(api, request).await {
+        Ok(response) => response,
+        Err(error) => respond::error(&error, is_head),
+    };
+    let headers = response.headers_mut();
+    headers.insert("Api-Version", HeaderValue::from_static(API_VERSION));
+    headers.insert("Docker-Experimental", HeaderValue::from_static("false"));
+    headers.insert("Ostype", HeaderValue::from_static("linux"));
+    if let Ok(server) = HeaderValue::from_str(&format!("Docker/{ENGINE_VERSION} (linux)")) {
+        headers.insert("Server", server);
+    }
+    response
+}
+
+async fn dispatch(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> ApiResult<Response<Body>> {
+    let (version, path) = split_version(request.uri().path())?;
+    let segments = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        // A name may carry its slashes encoded (`a%2Fb`); routes see them as any other slash.
+        .flat_map(|segment| segment.split('/').map(ToOwned::to_owned).collect::<Vec<_>>())
+        .collect::<Vec<_>>();
+    let segments = segments.iter().map(String::as_str).collect::<Vec<_>>();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let method = request.method().clone();
+    let context = Context { api, method, version, query, request };
+    match segments.split_first() {
+        Some((&"containers", rest)) => containers::route(context, rest).await,
+        Some((&"commit", [])) => containers::commit(context).await,
+        Some((&"exec", rest)) => exec::route(context, rest).await,
+        Some((&("images" | "build" | "distribution"), _)) => images::route(context, &segments).await,
+        Some((&"networks", rest)) => networks::route(context, rest).await,
+        Some((&"volumes", rest)) => volumes::route(context, rest).await,
+        Some((&("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), _)) => {
+            swarm::route(context, &segments).await
+        }
+        _ => system::route(context, &segments).await,
+    }
+}
+
+/// Takes `/v1.NN` off a path and refuses versions outside the range that Docker 28 accepts.
+fn split_version(path: &str) -> ApiResult<(Version, &str)> {
+    let unversioned = (Version::parse(API_VERSION).unwrap_or(Version(1, 50)), path);
+    let Some(rest) = path.strip_prefix("/v") else { return Ok(unversioned) };
+    let (text, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    // `/volumes` begins with `/v` too.
+    let Some(version) = Version::parse(text) else { return Ok(unversioned) };
+    if Version::parse(API_VERSION).is_some_and(|newest| version > newest) {
+        return Err(ApiError::invalid(format!(
+            "client version {text} is too new. Maximum supported API version is {API_VERSION}"
+        )));
+    }
+    if Version::parse(MIN_API_VERSION).is_some_and(|oldest| version < oldest) {
+        return Err(ApiError::invalid(format!(
+            "client version {text} is too old. Minimum supported API version is {MIN_API_VERSION}, please upgrade your \
+             client to a newer version"
+        )));
+    }
+    Ok((version, rest))
+}
+
+/// An API version, `1.NN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u16, u16);
+
+impl Version {
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+fn page_not_found() -> ApiError {
+    ApiError::not_found("page not found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_outside_dockers_range_are_refused() {
+        let refusal = |path| split_version(path).map(|(_, rest)| rest.to_owned()).map_err(|error| error.message);
+        assert_eq!(refusal("/v1.43/_ping"), Ok("/_ping".to_owned()));
+        assert_eq!(refusal("/volumes"), Ok("/volumes".to_owned()));
+        assert_eq!(refusal("/_ping"), Ok("/_ping".to_owned()));
+        assert_eq!(
+            refusal("/v1.60/info"),
+            Err("client version 1.60 is too new. Maximum supported API version is 1.50".to_owned())
+        );
+        assert!(refusal("/v1.12/info").is_err_and(|text| text.starts_with("client version 1.12 is too old.")));
+    }
+}
