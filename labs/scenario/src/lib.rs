@@ -1,1 +1,36 @@
-//! The scenario format: parse, lint, check, grade.
+//! The scenario format: a lab is one Markdown file whose steps can be verified.
+//!
+//! [`parse()`] turns the text into a [`Scenario`] and reports every authoring fault with its place. An [`Evaluator`]
+//! compares a step's [`Expectation`]s with what engines really hold, through [`docklab_api::DockerApi`] and the small
+//! trait [`Workspace`]. [`test()`] plays a whole scenario through a [`Player`] and proves each check red before and
+//! green after. [`lint()`] judges taste.
+//!
+//! The crate is pure: no clock, files or sockets, and it compiles to wasm32.
+
+pub mod check;
+mod diagnostic;
+mod document;
+mod evaluate;
+mod facts;
+mod html;
+mod lint;
+mod output;
+mod parse;
+mod progress;
+mod runner;
+mod source;
+mod watch;
+mod workspace;
+
+pub use check::{Check, Expectation, Field, FieldExpectation, Kind, Matcher, Mistake};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use document::{Block, Choice, Commands, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};
+pub use evaluate::{Candidate, Difference, Evaluator, ExpectationReport, StepReport};
+pub use lint::lint;
+pub use output::{OutputMismatch, match_output};
+pub use parse::{Parsed, parse};
+pub use progress::{Progress, StepProgress};
+pub use runner::{PlayError, Played, Player, Route, RouteKind, RouteReport, TestReport, play_step, test};
+pub use source::{Position, Source, Span};
+pub use watch::Watch;
+pub use workspace::{HttpAnswer, HttpRequest, Workspace, WorkspaceError};

@@ -1,0 +1,180 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{check::Check, source::Span};
+
+/// One lab.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Scenario {
+    pub meta: Meta,
+    /// What stands before the first step.
+    pub introduction: Vec<Block>,
+    pub steps: Vec<Step>,
+}
+
+/// The front matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Short, stable, in lower case with hyphens; progress is kept under it.
+    pub id: String,
+    pub title: String,
+    /// One sentence for lists of labs.
+    pub summary: String,
+    /// The session's nodes; the first is the one that blocks without a node use.
+    pub nodes: Vec<String>,
+    /// Images the lab pulls, so that a session can fetch them beforehand.
+    pub images: Vec<String>,
+    /// Minutes a newcomer needs.
+    pub time: u32,
+    pub level: Level,
+    /// BCP 47.
+    pub language: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    #[default]
+    Beginner,
+    Intermediate,
+    Advanced,
+}
+
+/// One `##` heading and what follows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    pub title: String,
+    /// Unique in the scenario; made from the title.
+    pub slug: String,
+    pub blocks: Vec<Block>,
+    #[serde(skip)]
+    pub span: Span,
+}
+
+/// A piece of a step, in the order a reader meets it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Block {
+    /// Safe HTML: raw HTML of the author is shown as text, links carry only harmless schemes.
+    Prose {
+        html: String,
+    },
+    /// Commands for the student: part of the step's reference solution.
+    Run(Commands),
+    /// What the commands before it print, with `[..]` and `...` elisions.
+    Output {
+        text: String,
+    },
+    /// A file for the node's workspace.
+    File {
+        path: String,
+        node: Option<String>,
+        language: String,
+        content: String,
+    },
+    Check(Check),
+    /// Another right route: it must turn the step green.
+    Also(Commands),
+    /// A wrong route: the step must stay red and the matching mistake's text must appear.
+    Wrong(Commands),
+    /// Safe HTML, shown on request.
+    Hint {
+        html: String,
+    },
+    Quiz(Quiz),
+    /// A remark, some only for one kind of engine.
+    Note {
+        kind: NoteKind,
+        title: String,
+        blocks: Vec<Block>,
+    },
+    /// Any other fenced block: shown, never played.
+    Code {
+        language: String,
+        text: String,
+    },
+}
+
+/// Commands of a run, also or wrong block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    /// The node whose terminal they are typed into; `None` is the first one.
+    pub node: Option<String>,
+    pub mode: Mode,
+    /// One command a line, as typed.
+    pub text: String,
+    #[serde(skip)]
+    pub span: Span,
+}
+
+/// How a block of commands lives in its terminal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The commands end by themselves; the next block may use the same terminal.
+    #[default]
+    Wait,
+    /// The last command stays in the foreground (`docker run -t ubuntu top`); later blocks use another terminal.
+    Keep,
+    /// As `Keep`, and once it has printed something, Ctrl-C is pressed.
+    Interrupt,
+    /// Lines are typed one after another into the same terminal, the later ones into what the first one opened
+    /// (`docker exec -it … bash`).
+    Interactive,
+}
+
+/// A question with choices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiz {
+    pub question: String,
+    pub choices: Vec<Choice>,
+    /// Shown after an answer.
+    pub explanation: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    pub text: String,
+    pub right: bool,
+}
+
+/// What a `:::` note is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoteKind {
+    Note,
+    Warning,
+    /// Only shown where the simulator runs the lab.
+    Simulator,
+    /// Only shown on docklab's own runtime.
+    Docklab,
+    /// Only shown on a stock Docker Engine.
+    Docker,
+}
+
+impl Step {
+    /// Every check of the step, also those inside notes.
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.all_blocks().into_iter().filter_map(|block| match block {
+            Block::Check(check) => Some(check),
+            _ => None,
+        })
+    }
+    /// The blocks with those of notes in their place.
+    pub fn all_blocks(&self) -> Vec<&Block> {
+        fn collect<'a>(blocks: &'a [Block], into: &mut Vec<&'a Block>) {
+            for block in blocks {
+                into.push(block);
+                if let Block::Note { blocks, .. } = block {
+                    collect(blocks, into);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        collect(&self.blocks, &mut all);
+        all
+    }
+    /// True when something in the step can be verified.
+    pub fn is_verifiable(&self) -> bool {
+        self.checks().any(|check| !check.expectations.is_empty())
+    }
+}
