@@ -9,7 +9,12 @@ use docklab_api::{
 use futures::{FutureExt as _, StreamExt as _, stream};
 use hyper::{Method, Response, StatusCode, header::HeaderValue};
 
-use super::{body::{self, Body}, hijack, page_not_found, request::Context, respond};
+use super::{
+    body::{self, Body},
+    hijack, page_not_found,
+    request::Context,
+    respond,
+};
 
 pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<Response<Body>> {
     let api = context.api.clone();
@@ -207,8 +212,6 @@ async fn logs(context: &Context, id: &str) -> ApiResult<Response<Body>> {
 }
 
 pub(super) fn output_body(output: docklab_api::OutputStream, tty: bool, context: &Context) -> Response<Body> {
-    let bytes = output.map(move |chunk| {
-        chunk.map(|chunk| if tty { chunk.bytes } else { wire::encode_frame(&chunk) })
-    });
+    let bytes = output.map(move |chunk| chunk.map(|chunk| if tty { chunk.bytes } else { wire::encode_frame(&chunk) }));
     respond::with_type(StatusCode::OK, hijack::content_type(tty, context.version), body::stream(bytes))
 }

@@ -7,7 +7,11 @@ use hyper::{Request, Response, StatusCode, body::Incoming, ext::ReasonPhrase, he
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Version, body::{self, Body}, respond};
+use super::{
+    Version,
+    body::{self, Body},
+    respond,
+};
 
 const RAW: &str = "application/vnd.docker.raw-stream";
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";

@@ -1,9 +1,12 @@
-use docklab_api::{
-    ApiError, ApiResult, BuildImage, CreateImage, ListImages, PushImage, RemoveImage, wire,
-};
+use docklab_api::{ApiError, ApiResult, BuildImage, CreateImage, ListImages, PushImage, RemoveImage, wire};
 use hyper::{Method, Response, StatusCode};
 
-use super::{body::{self, Body}, page_not_found, request::Context, respond};
+use super::{
+    body::{self, Body},
+    page_not_found,
+    request::Context,
+    respond,
+};
 
 pub(super) async fn route(context: Context, segments: &[&str]) -> ApiResult<Response<Body>> {
     let api = context.api.clone();

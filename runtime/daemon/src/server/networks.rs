@@ -25,8 +25,7 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
             api.disconnect_network(id, body).await.map(|()| respond::ok())
         }
         (Method::GET, [id]) => {
-            let network =
-                api.inspect_network(id, query.flag("verbose"), query.get("scope").as_deref()).await?;
+            let network = api.inspect_network(id, query.flag("verbose"), query.get("scope").as_deref()).await?;
             respond::json(&wire::network_json(&network))
         }
         (Method::DELETE, [id]) => api.remove_network(id).await.map(|()| respond::no_content()),

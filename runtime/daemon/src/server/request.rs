@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use base64::{Engine as _, alphabet, engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig}};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use docklab_api::{ApiError, ApiResult, ByteStream, DockerApi, models::AuthConfig};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{Method, Request, body::Incoming};

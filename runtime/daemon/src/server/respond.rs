@@ -20,7 +20,8 @@ pub(super) fn created<T: Serialize>(value: &T) -> ApiResult<Response<Body>> {
 }
 
 fn json_with<T: Serialize>(status: StatusCode, value: &T) -> ApiResult<Response<Body>> {
-    let mut text = serde_json::to_vec(value).map_err(|error| ApiError::system(format!("encoding the answer: {error}")))?;
+    let mut text =
+        serde_json::to_vec(value).map_err(|error| ApiError::system(format!("encoding the answer: {error}")))?;
     text.push(b'\n');
     Ok(with_type(status, "application/json", body::full(text)))
 }

@@ -53,9 +53,7 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
             let body = context.json().await?;
             api.update_node(id, version, body).await.map(|()| respond::ok())
         }
-        (Method::DELETE, ["nodes", id]) => {
-            api.remove_node(id, query.flag("force")).await.map(|()| respond::ok())
-        }
+        (Method::DELETE, ["nodes", id]) => api.remove_node(id, query.flag("force")).await.map(|()| respond::ok()),
 
         (Method::GET, ["services"]) => {
             let options = ListServices { filters: query.filters()?, status: query.flag("status") };
@@ -144,6 +142,8 @@ async fn configs(mut context: Context, segments: &[&str]) -> ApiResult<Response<
 fn version(context: &Context) -> ApiResult<u64> {
     let text = context.query.get("version").unwrap_or_default();
     text.parse().map_err(|_| {
-        ApiError::invalid(format!("invalid swarm object version '{text}': strconv.ParseUint: parsing \"{text}\": invalid syntax"))
+        ApiError::invalid(format!(
+            "invalid swarm object version '{text}': strconv.ParseUint: parsing \"{text}\": invalid syntax"
+        ))
     })
 }

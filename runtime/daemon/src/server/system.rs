@@ -1,9 +1,17 @@
-use docklab_api::{ApiResult, Events, models::{AuthConfig, EventMessage, EventMessageTypeEnum}};
+use docklab_api::{
+    ApiResult, Events,
+    models::{AuthConfig, EventMessage, EventMessageTypeEnum},
+};
 use futures::StreamExt as _;
 use hyper::{Method, Response, StatusCode, header::HeaderValue};
 use serde_json::{Map, Value};
 
-use super::{body::{self, Body}, page_not_found, request::Context, respond};
+use super::{
+    body::{self, Body},
+    page_not_found,
+    request::Context,
+    respond,
+};
 
 pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<Response<Body>> {
     let api = context.api.clone();
@@ -46,8 +54,7 @@ async fn ping(context: &Context) -> ApiResult<Response<Body>> {
 /// Adds `status`, `id` and `from`, which API versions before 1.52 still carry for containers and images, in front.
 fn on_the_wire(event: &EventMessage) -> Value {
     let mut wire = Map::new();
-    let has_legacy_fields =
-        matches!(event.typ, Some(EventMessageTypeEnum::CONTAINER | EventMessageTypeEnum::IMAGE));
+    let has_legacy_fields = matches!(event.typ, Some(EventMessageTypeEnum::CONTAINER | EventMessageTypeEnum::IMAGE));
     if let (true, Some(actor)) = (has_legacy_fields, &event.actor) {
         wire.insert("status".to_owned(), event.action.clone().into());
         wire.insert("id".to_owned(), actor.id.clone().into());

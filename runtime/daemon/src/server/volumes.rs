@@ -14,9 +14,7 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
         }
         (Method::POST, ["prune"]) => respond::json(&api.prune_volumes(query.filters()?).await?),
         (Method::GET, [name]) => respond::json(&api.inspect_volume(name).await?),
-        (Method::DELETE, [name]) => {
-            api.remove_volume(name, query.flag("force")).await.map(|()| respond::no_content())
-        }
+        (Method::DELETE, [name]) => api.remove_volume(name, query.flag("force")).await.map(|()| respond::no_content()),
         _ => Err(page_not_found()),
     }
 }
