@@ -45,7 +45,8 @@ impl Tree {
         Ok(Self { root })
     }
 
-    /// Opens a path whose directories are no links. `O_NOFOLLOW` is always added.
+    /// Opens a path whose directories are no links. `O_NOFOLLOW` is always added; a link as last component can be opened
+    /// with `O_PATH` alone.
     pub(crate) fn open_at(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
@@ -54,19 +55,9 @@ impl Tree {
             match openat2(&self.root, path, how) {
                 // Somewhere on the machine a rename raced with the walk.
                 Err(Errno::EAGAIN) => {}
-                // A link as last component, opened as itself.
-                Err(Errno::ELOOP) if flags.contains(OFlag::O_PATH) => return self.open_link(path, flags),
                 result => return result,
             }
         }
-    }
-
-    /// `RESOLVE_NO_SYMLINKS` refuses a link even as last component with `O_PATH | O_NOFOLLOW`; open its directory first.
-    fn open_link(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
-        let Some(name) = path.file_name() else { return Err(Errno::ELOOP) };
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let directory = self.open_at(parent, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-        nix::fcntl::openat(&directory, Path::new(name), flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
     }
 }
 

@@ -84,9 +84,7 @@ impl Write for ChannelWriter {
 }
 
 /// A stream of what `produce` writes. An error ends the stream; when the reader goes away, `produce` fails with a broken pipe.
-pub(crate) fn produce(
-    write: impl FnOnce(&mut ChannelWriter) -> HostResult<()> + Send + 'static,
-) -> ByteStream {
+pub(crate) fn produce(write: impl FnOnce(&mut ChannelWriter) -> HostResult<()> + Send + 'static) -> ByteStream {
     let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
     tokio::task::spawn_blocking(move || {
         let mut writer = ChannelWriter { sender: sender.clone(), buffer: BytesMut::with_capacity(CHUNK) };
