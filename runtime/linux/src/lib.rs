@@ -8,7 +8,7 @@
 //! * what the engine sees of it: `processes`;
 //! * where its files come from: `layers`, `volumes`; and its packets: `network`.
 //!
-//! A binary that uses this crate must call `run_supervisor_if_asked` as the very first thing in `main`, before any
+//! A binary that uses this crate must call [`run_supervisor_if_asked`] as the very first thing in `main`, before any
 //! thread starts: the supervisor is the same executable started again.
 //!
 //! # Directories
@@ -24,13 +24,27 @@
 //!
 //! Two engines on one machine differ in `data_root`, `run_root`, `cgroup_parent` and `name_prefix` and then never meet.
 
+mod capabilities;
+mod cgroup;
+mod command;
+mod devices;
+mod init;
 mod layers;
+mod log_file;
 mod machine;
+mod mounts;
+mod namespaces;
 mod network;
 mod options;
 mod processes;
+mod pty;
 mod records;
+mod rlimits;
+mod seccomp;
+mod supervisor;
+mod syscalls;
 mod transport;
+mod user;
 mod volumes;
 
 use std::{fs, sync::Arc};
@@ -38,6 +52,7 @@ use std::{fs, sync::Arc};
 use docklab_host::{HostError, HostResult};
 
 pub use options::LinuxOptions;
+pub use supervisor::run_supervisor_if_asked;
 
 /// A Linux machine (or a node's share of one) that can hold an engine. Cheap to clone.
 #[derive(Clone)]
