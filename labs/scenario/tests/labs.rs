@@ -1,0 +1,33 @@
+//! The labs that are shipped read without fault and pass the linter.
+
+use docklab_scenario::{Block, lint, parse};
+
+fn clean(name: &str, text: &str) {
+    let faults = lint(name, text);
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+#[test]
+fn lab_1_lints_clean() {
+    clean("labs/01-running-a-container.md", include_str!("../../01-running-a-container.md"));
+}
+
+#[test]
+fn lab_1_has_its_steps_and_three_questions() {
+    let scenario = parse("01", include_str!("../../01-running-a-container.md")).scenario;
+    let slugs: Vec<&str> = scenario.steps.iter().map(|step| step.slug.as_str()).collect();
+    insta::assert_debug_snapshot!(slugs, @r#"
+    [
+        "start-your-first-container",
+        "look-inside",
+        "run-a-web-server",
+        "run-a-database-beside-it",
+        "stop-them",
+        "clear-away-what-is-left",
+        "what-you-have-learned",
+    ]
+    "#);
+    let quizzes =
+        scenario.steps.iter().flat_map(|step| step.all_blocks()).filter(|block| matches!(block, Block::Quiz(_)));
+    assert_eq!(quizzes.count(), 3);
+}
