@@ -137,7 +137,7 @@ impl Evaluator {
         let too_few = wanted.least.is_some_and(|least| i64::try_from(found.len()).is_ok_and(|found| found < least));
         let nearest = if passed || !too_few { None } else { nearest(expectation, &gathered.subjects) };
         if !passed && nearest.is_none() && trouble.is_empty() {
-            trouble.push(format!("there is nothing like it among {}", amount(gathered.subjects.len(), expectation)));
+            trouble.push(amount(gathered.subjects.len(), expectation));
         }
         ExpectationReport { passed, description: expectation.describe(), found, nearest, trouble }
     }
@@ -146,9 +146,9 @@ impl Evaluator {
 fn amount(number: usize, expectation: &Expectation) -> String {
     let noun = expectation.kind.noun();
     match number {
-        0 => format!("no {noun}s at all"),
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
+        0 => format!("there is no {noun} at all"),
+        1 => format!("there is 1 {noun}, unlike this one in everything"),
+        _ => format!("there are {number} {noun}s, none of them like it in anything"),
     }
 }
 
