@@ -1,0 +1,6 @@
+//! The page's entry point, called by the module that wasm-bindgen writes.
+
+fn main() {
+    #[cfg(target_arch = "wasm32")]
+    docklab_web::start();
+}
