@@ -132,7 +132,10 @@ impl Evaluator {
         let found: Vec<String> = fitting.iter().map(|subject| subject.label.clone()).collect();
         let mut trouble = if passed { Vec::new() } else { gathered.trouble };
         if !passed && expectation.count.is_some() && !blind {
-            trouble.push(format!("{} of them here", found.len()));
+            trouble.push(match found.len() {
+                0 => "there is none".to_owned(),
+                number => format!("found {number}: {}", found.join(", ")),
+            });
         }
         let too_few = wanted.least.is_some_and(|least| i64::try_from(found.len()).is_ok_and(|found| found < least));
         let nearest = if passed || !too_few { None } else { nearest(expectation, &gathered.subjects) };

@@ -66,6 +66,6 @@ impl Watch {
             return false;
         }
         let event_type = event.typ.as_ref().map(ToString::to_string).unwrap_or_default();
-        self.event_types.iter().any(|known| *known == event_type)
+        self.event_types.contains(&event_type)
     }
 }

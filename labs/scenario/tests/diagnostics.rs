@@ -42,12 +42,6 @@ error[wrong-type]: this is a string
 15 | tty = "yes"
    |       ^^^^^ expected `true` or `false`
 
-error[empty-matcher]: this matcher is empty
-  --> lab.md:16:8
-   |
-16 | name = { regex = "(" }
-   |        ^^^^^^^^^^^^^^^ expected such as `{ regex = "^a" }`
-
 error[regex]: this regular expression cannot be read: found open group without closing ')'
   --> lab.md:16:18
    |

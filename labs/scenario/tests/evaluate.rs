@@ -68,7 +68,7 @@ fn none_names_what_is_too_many() {
         evaluate("[[container]]\nstate = \"running\"\nnone = true", vec![container("a", "ubuntu", "top", "running")]);
     insta::assert_snapshot!(report, @r#"
 ✗ no container with state `running`
-  1 of them here
+  found 1: container `a` (0123456789ab) on node1
 "#);
 }
 

@@ -303,6 +303,7 @@ fn table_matcher(
                         value.span,
                         format!("this regular expression cannot be read: {error}"),
                     ));
+                    return None;
                 }
             },
             ("contains", Value::Text(text)) => of.push(Matcher::Contains { part: text.clone() }),

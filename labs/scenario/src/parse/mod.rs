@@ -240,7 +240,7 @@ impl<'a> Builder<'a, '_> {
 fn content_span(block: &[(Event<'_>, Span)], fence: Span) -> Span {
     let mut texts = block.iter().filter(|(event, _)| matches!(event, Event::Text(_))).map(|(_, span)| *span);
     let Some(first) = texts.next() else { return Span::new(fence.end, fence.end) };
-    Span::new(first.start, texts.last().map_or(first.end, |last| last.end))
+    Span::new(first.start, texts.next_back().map_or(first.end, |last| last.end))
 }
 
 fn plain_text(block: &[(Event<'_>, Span)]) -> String {
