@@ -335,6 +335,8 @@ fn init_archive(stack: &Stack) -> HostResult<Vec<u8>> {
             continue;
         }
         let mut header = tar::Header::new_gnu();
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_entry_type(kind);
         header.set_mode(if kind == tar::EntryType::Directory || name == ".dockerenv" { 0o755 } else { 0o644 });
         header.set_mtime(now);
