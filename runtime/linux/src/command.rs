@@ -61,7 +61,8 @@ fn check(path: &Path) -> Result<(), Refused> {
 pub(crate) fn execute(path: &Path, argv: &[String], env: &[String]) -> HostError {
     let command = argv.first().cloned().unwrap_or_default();
     let refuse = |reason: String| HostError::CommandNotExecutable { command: command.clone(), reason };
-    let strings = |values: &[String]| values.iter().map(|value| CString::new(value.as_str())).collect::<Result<Vec<_>, _>>();
+    let strings =
+        |values: &[String]| values.iter().map(|value| CString::new(value.as_str())).collect::<Result<Vec<_>, _>>();
     let (Ok(program), Ok(arguments), Ok(environment)) =
         (CString::new(path.as_os_str().as_bytes()), strings(argv), strings(env))
     else {

@@ -35,7 +35,10 @@ pub(crate) fn plan(devices: &[DeviceSpec], privileged: bool) -> HostResult<(Vec<
     let mut rules = Vec::new();
     for device in devices {
         let failed = |cause: &dyn std::fmt::Display| {
-            HostError::Other(format!("error gathering device information while adding custom device \"{}\": {cause}", device.host_path))
+            HostError::Other(format!(
+                "error gathering device information while adding custom device \"{}\": {cause}",
+                device.host_path
+            ))
         };
         let metadata = fs::metadata(&device.host_path).map_err(|_| failed(&"no such file or directory"))?;
         let node = DeviceNode::like(&device.container_path, &metadata).ok_or_else(|| failed(&"not a device node"))?;
@@ -92,7 +95,8 @@ impl DeviceNode {
         }
         let kind = if self.block { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
         match mknod(path, kind, Mode::from_bits_truncate(self.mode), makedev(self.major.into(), self.minor.into())) {
-            Ok(()) => chown(path, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))).map_err(|error| failed(&error.desc())),
+            Ok(()) => chown(path, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))
+                .map_err(|error| failed(&error.desc())),
             Err(Errno::EEXIST) => Ok(()),
             Err(error) => Err(failed(&error.desc())),
         }

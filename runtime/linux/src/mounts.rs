@@ -11,7 +11,10 @@ use std::{
     io,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::{ffi::OsStrExt, fs::{PermissionsExt, chown}},
+        unix::{
+            ffi::OsStrExt,
+            fs::{PermissionsExt, chown},
+        },
     },
     path::{Path, PathBuf},
 };
@@ -109,13 +112,15 @@ fn tree(path: &Path, fill: bool) -> HostResult<PreparedSource> {
         )),
         _ => HostError::other(format!("look at mount source {}", path.display()), error),
     })?;
-    let tree = open_tree(path).map_err(|error| HostError::other(format!("open mount source {}", path.display()), error))?;
+    let tree =
+        open_tree(path).map_err(|error| HostError::other(format!("open mount source {}", path.display()), error))?;
     Ok(PreparedSource::Tree { tree, directory: metadata.is_dir(), fill })
 }
 
 /// Mounts the overlay and makes it this namespace's root.
 pub(crate) fn change_root(overlay: &Overlay, point: &Path) -> HostResult<()> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| HostError::Other(format!("{what} root file system: {error}"));
+    let failed =
+        |what: &str, error: &dyn std::fmt::Display| HostError::Other(format!("{what} root file system: {error}"));
     fs::create_dir_all(point).map_err(|error| failed("make mount point of", &error))?;
     let point = &fs::canonicalize(point).map_err(|error| failed("find mount point of", &error))?;
     chdir(&overlay.base).map_err(|error| failed("find layers of", &error.desc()))?;
@@ -136,8 +141,7 @@ pub(crate) fn change_root(overlay: &Overlay, point: &Path) -> HostResult<()> {
 
 fn mount_overlay(overlay: &Overlay, point: &Path) -> io::Result<()> {
     let lower = overlay.lower.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>().join(":");
-    let options =
-        format!("lowerdir={lower},upperdir={},workdir={}", overlay.upper.display(), overlay.work.display());
+    let options = format!("lowerdir={lower},upperdir={},workdir={}", overlay.upper.display(), overlay.work.display());
     // mount(2) takes one page of options.
     if options.len() < 4096 {
         mount(Some("overlay"), point, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
@@ -262,7 +266,13 @@ impl Prepared {
 fn tmpfs_file(content: &[u8], mode: u32, uid: u32, gid: u32) -> io::Result<OwnedFd> {
     let directory = Path::new("/dev/shm");
     // For a moment a tmpfs over /dev/shm, that nobody else can see: this is before any program runs.
-    mount(Some("tmpfs"), directory, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC, Some("mode=700"))?;
+    mount(
+        Some("tmpfs"),
+        directory,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+        Some("mode=700"),
+    )?;
     let file = directory.join("content");
     let made = fs::write(&file, content)
         .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(mode)))
@@ -376,12 +386,7 @@ fn open_tree(path: &Path) -> io::Result<OwnedFd> {
     const CLONE: libc::c_int = 1; // OPEN_TREE_CLONE
     // SAFETY: the name ends with NUL and lives through the call.
     owned(unsafe {
-        libc::syscall(
-            libc::SYS_open_tree,
-            libc::AT_FDCWD,
-            name.as_ptr(),
-            CLONE | libc::O_CLOEXEC | libc::AT_RECURSIVE,
-        )
+        libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, name.as_ptr(), CLONE | libc::O_CLOEXEC | libc::AT_RECURSIVE)
     })
 }
 
@@ -391,14 +396,7 @@ fn move_mount(mount: &OwnedFd, target: &Path) -> io::Result<()> {
     let flags = 0x4 | 0x10;
     // SAFETY: both names end with NUL and live through the call; the descriptor is open.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_FDCWD,
-            name.as_ptr(),
-            flags,
-        )
+        libc::syscall(libc::SYS_move_mount, mount.as_raw_fd(), c"".as_ptr(), libc::AT_FDCWD, name.as_ptr(), flags)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -11,7 +11,11 @@
 //!
 //! A namespace lives as long as a process is in it (or a descriptor of it is open), so nothing has to be deleted.
 
-use std::{fs::File, io, os::fd::{AsFd, FromRawFd, OwnedFd}};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, FromRawFd, OwnedFd},
+};
 
 use docklab_host::{HostError, HostResult};
 use nix::{
@@ -48,9 +52,7 @@ pub(crate) fn choose_pid_namespace_of_children(membership: Membership) -> HostRe
 /// (which takes the cgroup at its making for the root, so the process must be in it first).
 pub(crate) fn enter_own(ipc: Membership, uts: Membership, network: Option<&OwnedFd>) -> HostResult<()> {
     let mut new = CloneFlags::CLONE_NEWNS;
-    for (membership, name, flag) in
-        [(ipc, "ipc", CloneFlags::CLONE_NEWIPC), (uts, "uts", CloneFlags::CLONE_NEWUTS)]
-    {
+    for (membership, name, flag) in [(ipc, "ipc", CloneFlags::CLONE_NEWIPC), (uts, "uts", CloneFlags::CLONE_NEWUTS)] {
         match membership {
             Membership::Own => new |= flag,
             Membership::Host => {}
@@ -68,22 +70,27 @@ pub(crate) fn new_cgroup_namespace() -> HostResult<()> {
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|error| HostError::other("make cgroup namespace", error.desc()))
 }
 
-/// For an exec: enters everything that a container's process is in, at once (setns(2) with a pidfd, Linux 5.8). The new
-/// root and working directory are the container's.
-pub(crate) fn enter_all_of(pid: u32) -> HostResult<()> {
+/// A descriptor of a process. Opened before the fork of an exec: the child is born in the container's PID namespace, where
+/// the machine's number for the process means nothing.
+pub(crate) fn descriptor_of(pid: u32) -> HostResult<OwnedFd> {
     // SAFETY: pidfd_open(2) takes numbers only.
     let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if opened < 0 {
         return Err(HostError::other("find the container's process", io::Error::last_os_error()));
     }
     // SAFETY: the kernel has just returned this descriptor to us alone.
-    let process = unsafe { OwnedFd::from_raw_fd(opened as libc::c_int) };
+    Ok(unsafe { OwnedFd::from_raw_fd(opened as libc::c_int) })
+}
+
+/// For an exec: enters everything that a container's process is in, at once (setns(2) with a pidfd, Linux 5.8). The new
+/// root and working directory are the container's.
+pub(crate) fn enter_all_of(process: &OwnedFd) -> HostResult<()> {
     let all = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWCGROUP;
-    enter(&process, all)
+    enter(process, all)
 }
 
 fn open(pid: u32, name: &str) -> HostResult<OwnedFd> {

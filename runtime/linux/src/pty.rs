@@ -26,8 +26,7 @@ pub(crate) fn open() -> io::Result<(OwnedFd, File)> {
     if unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let terminal =
-        OpenOptions::new().read(true).write(true).custom_flags(flags).open(format!("/dev/pts/{number}"))?;
+    let terminal = OpenOptions::new().read(true).write(true).custom_flags(flags).open(format!("/dev/pts/{number}"))?;
     Ok((master.into(), terminal))
 }
 

@@ -14,8 +14,9 @@ pub(crate) fn apply(limits: &[(String, i64, i64)]) -> HostResult<()> {
         let number = |value: i64| u64::try_from(value).unwrap_or(nix::libc::RLIM_INFINITY);
         let (soft, hard) = (number(*soft), number(*hard));
         let result = match setrlimit(resource, soft, hard) {
-            Err(Errno::EPERM) => getrlimit(resource)
-                .and_then(|(_, allowed)| setrlimit(resource, soft.min(allowed), hard.min(allowed))),
+            Err(Errno::EPERM) => {
+                getrlimit(resource).and_then(|(_, allowed)| setrlimit(resource, soft.min(allowed), hard.min(allowed)))
+            }
             other => other,
         };
         result.map_err(|error| HostError::other(format!("set ulimit {name}"), error.desc()))?;

@@ -76,10 +76,7 @@ impl Profile {
     /// either, a filter could deceive a setuid program.
     pub(crate) fn install(&self) -> io::Result<()> {
         for program in &self.0 {
-            let filter = libc::sock_fprog {
-                len: program.len() as u16,
-                filter: program.as_ptr().cast_mut().cast(),
-            };
+            let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
             // SAFETY: `filter` describes `program`, which lives through the call; the kernel copies and never writes it.
             // seccompiler's instruction has the layout of the kernel's `struct sock_filter`.
             let installed =

@@ -32,9 +32,10 @@ impl Identity {
         };
         let name = if name.is_empty() { "0" } else { name };
         let number = name.parse::<u32>().ok();
-        let entry = passwd.lines().filter_map(PasswdEntry::parse).find(|entry| {
-            entry.name == name || number.is_some_and(|number| entry.uid == number)
-        });
+        let entry = passwd
+            .lines()
+            .filter_map(PasswdEntry::parse)
+            .find(|entry| entry.name == name || number.is_some_and(|number| entry.uid == number));
         let mut identity = match (&entry, number) {
             (Some(entry), _) => {
                 Self { uid: entry.uid, gid: entry.gid, groups: Vec::new(), home: entry.home.to_owned() }
@@ -136,8 +137,10 @@ mod tests {
     const GROUP: &str = "root:x:0:\nusers:x:100:\naudio:x:29:bob,ann\n";
 
     fn find(spec: &str, additional: &[&str]) -> HostResult<(u32, u32, Vec<u32>, String)> {
-        let user =
-            User { spec: spec.to_owned(), additional_groups: additional.iter().map(|name| (*name).to_owned()).collect() };
+        let user = User {
+            spec: spec.to_owned(),
+            additional_groups: additional.iter().map(|name| (*name).to_owned()).collect(),
+        };
         Identity::find(&user, PASSWD, GROUP).map(|found| (found.uid, found.gid, found.groups, found.home))
     }
 

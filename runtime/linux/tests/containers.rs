@@ -4,8 +4,8 @@
 use std::{fs, future::Future, path::PathBuf, pin::Pin};
 
 use docklab_host::{
-    ContainerSpec, ExecSpec, HostError, Layers, Limits, LogQuery, MountSource, MountSpec, NetworkMode, Output, ProcessSpec,
-    Processes, Standard, Started, TmpfsOptions, User,
+    ContainerSpec, ExecSpec, HostError, Layers, Limits, LogQuery, MountSource, MountSpec, NetworkMode, Output,
+    ProcessSpec, Processes, Standard, Started, TmpfsOptions, User,
 };
 use docklab_linux::{LinuxHost, LinuxOptions, run_supervisor_if_asked};
 use futures::{StreamExt, stream::BoxStream};
@@ -71,7 +71,8 @@ fn run(runtime: &tokio::runtime::Runtime, index: usize, test: fn(Engine) -> Pin<
             test(Engine { host, root: root.clone(), name: name.clone() }).await;
         });
     });
-    let runs: Vec<_> = fs::read_dir(root.join("run/containers")).map(|runs| runs.flatten().collect()).unwrap_or_default();
+    let runs: Vec<_> =
+        fs::read_dir(root.join("run/containers")).map(|runs| runs.flatten().collect()).unwrap_or_default();
     let cgroups = cgroups_of(&name);
     let after = mounts();
     let processes = processes_of(&root);
@@ -101,12 +102,13 @@ fn mounts() -> Vec<String> {
 }
 
 fn hierarchies() -> Vec<PathBuf> {
-    fs::read_dir("/sys/fs/cgroup").map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+    fs::read_dir("/sys/fs/cgroup")
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default()
 }
 
 fn cgroups_of(name: &str) -> Vec<PathBuf> {
-    let mut parents: Vec<PathBuf> =
-        hierarchies().into_iter().map(|path| path.join("docklab").join(name)).collect();
+    let mut parents: Vec<PathBuf> = hierarchies().into_iter().map(|path| path.join("docklab").join(name)).collect();
     parents.push(PathBuf::from("/sys/fs/cgroup/docklab").join(name));
     parents
         .iter()
@@ -151,7 +153,10 @@ impl Engine {
             archive.append_data(&mut header, path, content.as_bytes()).expect("append");
         }
         archive.append_path_with_name("/bin/busybox", "bin/busybox").expect("append busybox");
-        for applet in ["sh", "echo", "cat", "id", "sleep", "ps", "mount", "mknod", "tty", "stty", "hostname", "touch", "kill", "ls", "head", "unshare", "readlink", "grep", "dd"] {
+        for applet in [
+            "sh", "echo", "cat", "id", "sleep", "ps", "mount", "mknod", "tty", "stty", "hostname", "touch", "kill",
+            "ls", "head", "unshare", "readlink", "grep", "dd",
+        ] {
             let mut header = plain_header();
             header.set_entry_type(tar::EntryType::Symlink);
             header.set_size(0);
@@ -260,20 +265,22 @@ async fn output_and_exit_code_arrive(engine: Engine) {
     assert_eq!(logged.len(), 1);
     let all: Vec<_> = engine.host.logs(&spec.id, LogQuery::default()).await.expect("logs").collect().await;
     assert_eq!(all.len(), 2);
-    assert_eq!(engine.sh("kill -9 $$; echo $$; sh -c 'kill -9 $$'").await, (137, "1\n".to_owned(), "Killed\n".to_owned()));
+    // The kernel protects process 1 from its own namespace, not its children.
+    let (code, out, err) = engine.sh("kill -9 $$; echo $$; sh -c 'kill -9 $$'; exit $?").await;
+    assert_eq!((code, out.as_str(), err.as_str()), (137, "1\n", "Killed\n"));
 }
 
 async fn a_command_that_does_not_exist_is_told_before_start_returns(engine: Engine) {
     for (command, expected) in [
         ("nosuch", HostError::CommandNotFound("nosuch".to_owned())),
         ("/nosuch", HostError::CommandPathNotFound("/nosuch".to_owned())),
-        (
-            "/etc",
-            HostError::CommandNotExecutable { command: "/etc".to_owned(), reason: "is a directory".to_owned() },
-        ),
+        ("/etc", HostError::CommandNotExecutable { command: "/etc".to_owned(), reason: "is a directory".to_owned() }),
         (
             "/etc/passwd",
-            HostError::CommandNotExecutable { command: "/etc/passwd".to_owned(), reason: "permission denied".to_owned() },
+            HostError::CommandNotExecutable {
+                command: "/etc/passwd".to_owned(),
+                reason: "permission denied".to_owned(),
+            },
         ),
     ] {
         let spec = engine.container(&[command]).await;
@@ -290,8 +297,16 @@ async fn the_container_is_confined(engine: Engine) {
     assert_eq!(
         words,
         [
-            "CapInh:", "0000000000000000", "CapEff:", "00000000a80425fb", "CapBnd:", "00000000a80425fb",
-            "NoNewPrivs:", "0", "Seccomp:", "2",
+            "CapInh:",
+            "0000000000000000",
+            "CapEff:",
+            "00000000a80425fb",
+            "CapBnd:",
+            "00000000a80425fb",
+            "NoNewPrivs:",
+            "0",
+            "Seccomp:",
+            "2",
         ]
     );
     let script = "echo $$; cat /proc/kcore | head -c1; ls /sys/firmware; echo 1 >/proc/sys/kernel/panic; \
@@ -382,7 +397,8 @@ async fn a_restarted_engine_finds_its_containers(engine: Engine) {
 }
 
 async fn signals_pause_and_limits_work(engine: Engine) {
-    let mut spec = engine.container(&["sh", "-c", "trap 'echo got; exit 4' TERM; echo ready; while :; do sleep 0.01; done"]).await;
+    let mut spec =
+        engine.container(&["sh", "-c", "trap 'echo got; exit 4' TERM; echo ready; while :; do sleep 0.01; done"]).await;
     spec.limits.memory = Some(64 << 20);
     spec.limits.pids = Some(32);
     spec.limits.nano_cpus = Some(500_000_000);
@@ -411,17 +427,15 @@ async fn signals_pause_and_limits_work(engine: Engine) {
 }
 
 async fn users_are_looked_up_in_the_container(engine: Engine) {
-    let mut spec = engine.container(&["sh", "-c", "id; echo $HOME; grep CapEff /proc/self/status; echo to-stderr >/dev/stderr"]).await;
+    let mut spec = engine
+        .container(&["sh", "-c", "id; echo $HOME; grep CapEff /proc/self/status; echo to-stderr >/dev/stderr"])
+        .await;
     spec.process.user = User { spec: "ann".to_owned(), additional_groups: vec![] };
     spec.process.cwd = "/made/here".to_owned();
     let (code, out, err) = engine.run(&spec).await;
     assert_eq!(
         (code, out.as_str(), err.as_str()),
-        (
-            0,
-            "uid=1000(ann) gid=100(users) groups=29(audio)\n/home/ann\nCapEff:\t0000000000000000\n",
-            "to-stderr\n"
-        )
+        (0, "uid=1000(ann) gid=100(users) groups=29(audio)\n/home/ann\nCapEff:\t0000000000000000\n", "to-stderr\n")
     );
 }
 

@@ -72,9 +72,8 @@ impl Hierarchies {
 
     /// What is missing, in the words of `docker info`.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let has = |name: &str| {
-            self.v1.contains_key(name) || self.v2_controllers.iter().any(|controller| controller == name)
-        };
+        let has =
+            |name: &str| self.v1.contains_key(name) || self.v2_controllers.iter().any(|controller| controller == name);
         let mut warnings = Vec::new();
         for (controller, text) in [
             ("memory", "WARNING: No memory limit support"),
@@ -319,7 +318,10 @@ mod tests {
 
     #[test]
     fn cpus_become_a_quota_of_a_tenth_of_a_second() {
-        assert_eq!(cpu_quota(&Limits { nano_cpus: Some(1_500_000_000), ..Limits::default() }), Some((150_000, 100_000)));
+        assert_eq!(
+            cpu_quota(&Limits { nano_cpus: Some(1_500_000_000), ..Limits::default() }),
+            Some((150_000, 100_000))
+        );
         assert_eq!(cpu_quota(&Limits { cpu_quota: Some(5000), ..Limits::default() }), Some((5000, 100_000)));
         assert_eq!(cpu_quota(&Limits::default()), None);
     }

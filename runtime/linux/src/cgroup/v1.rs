@@ -98,8 +98,9 @@ pub(super) fn update_limits(cgroup: &Cgroup, limits: &Limits) -> HostResult<()> 
 
 fn set(cgroup: &Cgroup, limits: &Limits) -> HostResult<()> {
     let wanted = |name: &str| {
-        controller(cgroup, name)
-            .ok_or_else(|| HostError::Unsupported(format!("this kernel has no {name} cgroup: the limit cannot be kept")))
+        controller(cgroup, name).ok_or_else(|| {
+            HostError::Unsupported(format!("this kernel has no {name} cgroup: the limit cannot be kept"))
+        })
     };
     if let Some(memory) = limits.memory {
         let directory = wanted("memory")?;

@@ -2,10 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::{
-        fd::AsFd,
-        unix::fs::OpenOptionsExt,
-    },
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -108,7 +105,8 @@ pub(super) fn freeze(cgroup: &Cgroup, frozen: bool) -> HostResult<()> {
             return Ok(());
         }
         let mut descriptors = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
-        poll(&mut descriptors, PollTimeout::from(100_u8)).map_err(|error| HostError::other("wait for cgroup", error))?;
+        poll(&mut descriptors, PollTimeout::from(100_u8))
+            .map_err(|error| HostError::other("wait for cgroup", error))?;
     }
     Err(HostError::Other("the container's processes did not change their frozen state within two seconds".to_owned()))
 }

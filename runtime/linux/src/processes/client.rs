@@ -69,7 +69,9 @@ impl Handle {
         let mut stream = match dial(&self.run).and_then(UnixStream::from_std) {
             Ok(stream) => stream,
             // It ended between the look and the call.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                return Ok(());
+            }
             Err(error) => return Err(failed(error)),
         };
         let frame = protocol::json_frame(Kind::Request, &request).map_err(failed)?;
@@ -102,7 +104,8 @@ impl Process for Handle {
 
     async fn wait(&self) -> HostResult<Exit> {
         let mut exit = self.exit.clone();
-        let ended = exit.wait_for(Option::is_some).await.map_err(|error| HostError::other("wait for process", error))?;
+        let ended =
+            exit.wait_for(Option::is_some).await.map_err(|error| HostError::other("wait for process", error))?;
         ended.ok_or_else(|| HostError::Other("wait for process: no exit code".to_owned()))
     }
 
@@ -181,9 +184,8 @@ async fn converse(
     exec: Option<String>,
 ) -> HostResult<(Arc<Handle>, BoxStream<'static, Output>)> {
     let pid = match read_frame(&mut stream).await {
-        Ok((Kind::Started, payload)) => {
-            protocol::decode(&payload).map_err(|error| HostError::other("hear from the container's supervisor", error))?
-        }
+        Ok((Kind::Started, payload)) => protocol::decode(&payload)
+            .map_err(|error| HostError::other("hear from the container's supervisor", error))?,
         Ok((Kind::Failed, payload)) => return Err(failure(&payload)),
         Ok((kind, _)) => return Err(HostError::Other(format!("the container's supervisor answered {kind:?}"))),
         Err(error) => {

@@ -139,7 +139,8 @@ impl Reader {
 
 fn watch_file(path: &PathBuf) -> HostResult<AsyncFd<Watch>> {
     let failed = |error: io::Error| HostError::other("watch the container's log", error);
-    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|error| failed(error.into()))?;
+    let inotify =
+        Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|error| failed(error.into()))?;
     inotify.add_watch(path, AddWatchFlags::IN_MODIFY).map_err(|error| failed(error.into()))?;
     AsyncFd::new(Watch(inotify)).map_err(failed)
 }

@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use docklab_host::{
     ContainerSpec, ExecSpec, Exit, HostError, HostResult, Limits, LogQuery, LogRecord, MountSource, NetworkMode,
-    ProcessList, Process, Processes, Started, Stats,
+    Process, ProcessList, Processes, Started, Stats,
 };
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
@@ -143,7 +143,9 @@ impl ProcessTable {
             "host" => Ok(Membership::Host),
             _ => match mode.strip_prefix("container:") {
                 Some(id) => self.require_pid(id).map(Membership::OfProcess).map_err(|_| {
-                    HostError::Other(format!("cannot join {kind} namespace of a non running container: container {id} is not running"))
+                    HostError::Other(format!(
+                        "cannot join {kind} namespace of a non running container: container {id} is not running"
+                    ))
                 }),
                 None => Ok(Membership::Own),
             },
@@ -195,8 +197,7 @@ impl LinuxHost {
             [("hosts", &network.hosts), ("hostname", &network.hostname), ("resolv.conf", &network.resolv_conf)]
         {
             let path = directory.join(name);
-            fs::write(&path, content)
-                .map_err(|error| HostError::other(format!("write {}", path.display()), error))?;
+            fs::write(&path, content).map_err(|error| HostError::other(format!("write {}", path.display()), error))?;
         }
         let text = serde_json::to_vec(spec).map_err(|error| HostError::other("encode specification", error))?;
         write_atomically(&run.join(SPEC_FILE), &text, false)
@@ -397,7 +398,8 @@ mod tests {
     fn machine_time_and_interfaces_are_read_from_proc() {
         let stat = "cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3\ncpu1 1 2 3\nintr 5\n";
         assert_eq!(super::machine_cpu(stat), (360_000_000, 2));
-        let dev = "Inter-|\n face |\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eth0: 10 2 0 0 0 0 0 0 30 4 0 0 0 0 0 0\n";
+        let dev =
+            "Inter-|\n face |\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eth0: 10 2 0 0 0 0 0 0 30 4 0 0 0 0 0 0\n";
         assert_eq!(super::interfaces(dev), [("eth0".to_owned(), [10, 2, 30, 4])]);
     }
 }

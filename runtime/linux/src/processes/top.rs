@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn rows_of_other_processes_are_left_out() {
-        let output = "USER       PID %CPU COMMAND\nroot         1  0.0 /sbin/init splash\nann         77  1.5 sh -c top -b\n";
+        let output =
+            "USER       PID %CPU COMMAND\nroot         1  0.0 /sbin/init splash\nann         77  1.5 sh -c top -b\n";
         let list = select(output, &[77]).expect("has a PID column");
         assert_eq!(list.titles, ["USER", "PID", "%CPU", "COMMAND"]);
         assert_eq!(list.rows, [["ann", "77", "1.5", "sh -c top -b"]]);

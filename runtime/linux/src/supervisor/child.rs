@@ -78,14 +78,16 @@ pub(crate) fn run_first(
     socket: &OwnedFd,
 ) -> HostError {
     match prepare_first(launch, confinement, network, socket) {
-        Ok(()) => run(&launch.spec.process, confinement, streams, socket, &launch.spec.limits.ulimits, launch.spec.init),
+        Ok(()) => {
+            run(&launch.spec.process, confinement, streams, socket, &launch.spec.limits.ulimits, launch.spec.init)
+        }
         Err(error) => error,
     }
 }
 
-/// A further process in the container that `first` belongs to. Returns only an error.
+/// A further process in the container of `first`, a descriptor of its first process. Returns only an error.
 pub(crate) fn run_further(
-    first: u32,
+    first: &OwnedFd,
     process: &ProcessSpec,
     confinement: &Confinement,
     streams: ChildStreams,
@@ -125,8 +127,7 @@ fn prepare_first(
     }
     mounts::separate()?;
     let mut prepared = Vec::new();
-    for (name, target) in
-        [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")]
+    for (name, target) in [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")]
     {
         if !spec.mounts.iter().any(|mount| mount.target == target) {
             prepared.push(mounts::prepare_file(&launch.directory.join(name), target, false)?);
@@ -340,8 +341,7 @@ pub(crate) fn receive(socket: &OwnedFd) -> io::Result<Option<(Report, Option<Own
     let mut packet = vec![0; 16 * 1024];
     let mut space = cmsg_space!([RawFd; 1]);
     let mut slices = [IoSliceMut::new(&mut packet)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut descriptor = None;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(descriptors) = control {

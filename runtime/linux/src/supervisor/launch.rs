@@ -27,7 +27,7 @@ use super::{
 use crate::{
     capabilities::CapabilitySet,
     devices,
-    namespaces::choose_pid_namespace_of_children,
+    namespaces::{choose_pid_namespace_of_children, descriptor_of},
     seccomp::Profile,
 };
 
@@ -71,8 +71,9 @@ pub(super) fn start(launch: &Launch, network: Option<&OwnedFd>) -> HostResult<Ma
 /// A further process in the running container.
 pub(super) fn exec(launch: &Launch, first: u32, spec: ExecSpec) -> HostResult<Managed> {
     let (confinement, _) = confinement(launch, &spec.process)?;
+    let first = descriptor_of(first)?;
     spawn(launch, &spec.process, Some(spec.id.clone()), |socket, streams| {
-        child::run_further(first, &spec.process, &confinement, streams, socket, &launch.spec.limits.ulimits)
+        child::run_further(&first, &spec.process, &confinement, streams, socket, &launch.spec.limits.ulimits)
     })
 }
 
@@ -80,9 +81,8 @@ fn confinement(launch: &Launch, process: &ProcessSpec) -> HostResult<(Confinemen
     let spec = &launch.spec;
     let capabilities = CapabilitySet::for_container(process.privileged, &spec.cap_add, &spec.cap_drop)?;
     // Docker takes `name=value` and the older `name:value`.
-    let option = |name: &str| {
-        spec.security_opt.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix(['=', ':']))
-    };
+    let option =
+        |name: &str| spec.security_opt.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix(['=', ':']));
     let unconfined = process.privileged || option("seccomp") == Some("unconfined");
     let no_new_privileges = spec.security_opt.iter().any(|option| option == "no-new-privileges")
         || option("no-new-privileges") == Some("true");
@@ -104,8 +104,8 @@ fn spawn(
     child_side: impl FnOnce(&OwnedFd, ChildStreams) -> HostError,
 ) -> HostResult<Managed> {
     let failed = |what: &'static str| move |error: nix::Error| HostError::other(what, error.desc());
-    let (ours, theirs) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).map_err(failed("socketpair"))?;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(failed("socketpair"))?;
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(failed("make pipe"));
     let mut streams = ChildStreams { stdin: None, stdout: None, stderr: None };
     let mut ends = [None, None, None];
@@ -134,7 +134,9 @@ fn spawn(
     };
     drop((theirs, streams));
     match converse(launch, pid, &ours) {
-        Ok(terminal) => Managed::new(exec, pid, terminal, ends).map_err(|error| HostError::other("set up streams", error)),
+        Ok(terminal) => {
+            Managed::new(exec, pid, terminal, ends).map_err(|error| HostError::other("set up streams", error))
+        }
         Err(error) => {
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
             // With the machine's PID namespace or an exec, the child is all there is to clear away.
@@ -154,7 +156,8 @@ fn converse(launch: &Launch, pid: Pid, socket: &OwnedFd) -> HostResult<Option<Ow
             None => return Ok(terminal),
             Some((Report::Terminal, descriptor)) => terminal = descriptor,
             Some((Report::AwaitingCgroup, _)) => {
-                write(socket, &[1]).map_err(|error| HostError::other("answer the container's process", error.desc()))?;
+                write(socket, &[1])
+                    .map_err(|error| HostError::other("answer the container's process", error.desc()))?;
             }
             Some((Report::Failed(failure), _)) => return Err(failure.into()),
         }

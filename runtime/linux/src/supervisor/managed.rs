@@ -1,8 +1,8 @@
 //! A process of the container that the supervisor started, with our ends of its standard streams.
 
 use std::{
-    io::{self, Read, Write},
     fs::File,
+    io::{self, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -29,7 +29,12 @@ pub(super) struct Managed {
 }
 
 impl Managed {
-    pub(super) fn new(exec: Option<String>, pid: Pid, terminal: Option<OwnedFd>, pipes: [Option<OwnedFd>; 3]) -> io::Result<Self> {
+    pub(super) fn new(
+        exec: Option<String>,
+        pid: Pid,
+        terminal: Option<OwnedFd>,
+        pipes: [Option<OwnedFd>; 3],
+    ) -> io::Result<Self> {
         let [stdin, stdout, stderr] = pipes;
         let file = |descriptor: Option<OwnedFd>| -> io::Result<Option<File>> {
             let Some(descriptor) = descriptor else { return Ok(None) };

@@ -147,9 +147,7 @@ impl Supervisor {
                     continue;
                 }
                 match source {
-                    Source::Signals => {
-                        while let Ok(Some(_)) = signals.read_signal() {}
-                    }
+                    Source::Signals => while let Ok(Some(_)) = signals.read_signal() {},
                     Source::Listener => {
                         if let Ok((stream, _)) = listener.accept() {
                             self.connections.push(Connection::new(stream)?);
@@ -168,13 +166,12 @@ impl Supervisor {
 
     fn wait(&self, listener: &UnixListener, signals: &SignalFd) -> io::Result<(Vec<PollFlags>, Vec<Source>)> {
         let mut sources = vec![Source::Signals, Source::Listener];
-        let mut descriptors = vec![
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(listener.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut descriptors =
+            vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         for (index, connection) in self.connections.iter().enumerate() {
             let mut flags = PollFlags::empty();
-            let stdin_is_full = connection.process.is_some_and(|process| self.processes[process].stdin_backlog() > BACKLOG);
+            let stdin_is_full =
+                connection.process.is_some_and(|process| self.processes[process].stdin_backlog() > BACKLOG);
             if !stdin_is_full {
                 flags |= PollFlags::POLLIN;
             }
@@ -246,7 +243,8 @@ impl Supervisor {
                 Ok(_) => continue,
             };
             let oom_killed = self.launch.cgroup.out_of_memory_kills() > 0;
-            if let Some(process) = self.processes.iter_mut().find(|process| process.pid == pid && process.exit.is_none())
+            if let Some(process) =
+                self.processes.iter_mut().find(|process| process.pid == pid && process.exit.is_none())
             {
                 process.end(Exit { code, oom_killed, at: Timestamp::now() });
             }

@@ -32,8 +32,15 @@ pub(crate) enum Request {
     Attach,
     Exec(ExecSpec),
     /// To the first process, or to an exec by its ID.
-    Signal { exec: Option<String>, signal: i32 },
-    Resize { exec: Option<String>, rows: u16, columns: u16 },
+    Signal {
+        exec: Option<String>,
+        signal: i32,
+    },
+    Resize {
+        exec: Option<String>,
+        rows: u16,
+        columns: u16,
+    },
 }
 
 /// First byte of a frame; four bytes of length (little-endian) follow, then the payload.
