@@ -1,0 +1,197 @@
+//! `docker image …`.
+
+pub(crate) mod build;
+pub(crate) mod context;
+pub(crate) mod ignore;
+pub(crate) mod list;
+
+use base64::Engine as _;
+use docklab_api::{CommitContainer, CreateImage, MessageStream, PushImage, Reference, RemoveImage, models::AuthConfig};
+use futures::StreamExt;
+use serde_json::Value;
+
+use crate::{
+    commands::{
+        joined,
+        json::{float, list as items, text, value},
+    },
+    console::Stream,
+    context::{Context, Invocation},
+    error::{CliError, CliResult, daemon_message},
+    format,
+};
+
+/// Credentials of a registry from the client's configuration file.
+pub(crate) async fn credentials(context: &Context, domain: &str) -> Option<AuthConfig> {
+    let key = if domain == "docker.io" { "https://index.docker.io/v1/" } else { domain };
+    let folder = match context.console.variable("DOCKER_CONFIG") {
+        Some(folder) => folder,
+        None => format!("{}/.docker", context.console.variable("HOME")?),
+    };
+    let bytes = context.console.read_file(&format!("{folder}/config.json")).await.ok()?;
+    let config: Value = serde_json::from_slice(&bytes).ok()?;
+    let encoded = config.get("auths")?.get(key)?.get("auth")?.as_str()?;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    let auth = serde_json::json!({"username": user, "password": password, "serveraddress": key});
+    serde_json::from_value(auth).ok()
+}
+
+/// Reads a progress stream for its error alone.
+pub(crate) async fn drain(mut messages: MessageStream) -> CliResult<()> {
+    while let Some(message) = messages.next().await {
+        if let Some(error) = message?.error {
+            return Err(CliError::new(error));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn pull(context: &Context, call: &Invocation) -> CliResult {
+    let given = Reference::parse(call.argument(0))?;
+    let quiet = call.flags.is_set("quiet");
+    let all = call.flags.is_set("all-tags");
+    if all && (given.tag.is_some() || given.digest.is_some()) {
+        return Err(CliError::new("tag can't be used with --all-tags/-a"));
+    }
+    let reference = if all { given.clone() } else { given.clone().with_default_tag() };
+    if !all && !quiet && given.tag.is_none() && given.digest.is_none() {
+        context.line("Using default tag: latest").await;
+    }
+    let options = CreateImage {
+        from_image: Some(reference.name()),
+        tag: reference.digest.clone().or_else(|| reference.tag.clone()),
+        platform: call.flags.get("platform").map(ToOwned::to_owned),
+        auth: credentials(context, &reference.domain).await,
+        ..CreateImage::default()
+    };
+    let messages = context.api.create_image(options, None).await?;
+    if quiet {
+        drain(messages).await?;
+    } else {
+        crate::progress::show(context, Stream::Stdout, messages, |_| {}).await?;
+    }
+    context.line(reference.to_string()).await;
+    Ok(0)
+}
+
+pub(crate) async fn push(context: &Context, call: &Invocation) -> CliResult {
+    let given = Reference::parse(call.argument(0))?;
+    let quiet = call.flags.is_set("quiet");
+    let all = call.flags.is_set("all-tags");
+    if all && given.tag.is_some() {
+        return Err(CliError::new("tag can't be used with --all-tags/-a"));
+    }
+    let reference = if all { given.clone() } else { given.clone().with_default_tag() };
+    if !all && given.tag.is_none() && !quiet {
+        context.line("Using default tag: latest").await;
+    }
+    let options = PushImage { tag: reference.tag.clone(), auth: credentials(context, &reference.domain).await };
+    let messages = context.api.push_image(&reference.familiar_name(), options).await?;
+    if quiet {
+        drain(messages).await?;
+        context.line(reference.to_string()).await;
+    } else {
+        crate::progress::show(context, Stream::Stdout, messages, |_| {}).await?;
+    }
+    Ok(0)
+}
+
+pub(crate) async fn tag(context: &Context, call: &Invocation) -> CliResult {
+    let target = Reference::parse(call.argument(1))
+        .map_err(|error| {
+            CliError::new(format!(
+                "Error parsing reference: {:?} is not a valid repository/tag: {error}",
+                call.argument(1)
+            ))
+        })?
+        .with_default_tag();
+    context.api.tag_image(call.argument(0), &target.name(), target.tag.as_deref().unwrap_or("latest")).await?;
+    Ok(0)
+}
+
+pub(crate) async fn remove(context: &Context, call: &Invocation) -> CliResult {
+    let options = RemoveImage { force: call.flags.is_set("force"), noprune: call.flags.is_set("no-prune") };
+    let mut failures = Vec::new();
+    let mut fatal = false;
+    for name in &call.arguments {
+        match context.api.remove_image(name, options).await {
+            Ok(deleted) => {
+                for item in deleted {
+                    let item = value(&item);
+                    let untagged = text(&item, "/Untagged");
+                    if untagged.is_empty() {
+                        context.line(format!("Deleted: {}", text(&item, "/Deleted"))).await;
+                    } else {
+                        context.line(format!("Untagged: {untagged}")).await;
+                    }
+                }
+            }
+            Err(error) => {
+                fatal |= !error.is_not_found();
+                failures.push(daemon_message(&error));
+            }
+        }
+    }
+    if options.force && !fatal && !failures.is_empty() {
+        context.error_line(failures.join("\n")).await;
+        return Ok(0);
+    }
+    joined(failures)
+}
+
+pub(crate) async fn prune(context: &Context, call: &Invocation) -> CliResult {
+    let all = call.flags.is_set("all");
+    let warning = if all {
+        "WARNING! This will remove all images without at least one container associated to them."
+    } else {
+        "WARNING! This will remove all dangling images."
+    };
+    if !call.flags.is_set("force")
+        && !context.confirm(&format!("{warning}\nAre you sure you want to continue? [y/N] ")).await
+    {
+        return Ok(0);
+    }
+    let answer = value(&context.api.prune_images(call.flags.filters().with("dangling", (!all).to_string())).await?);
+    let (listing, reclaimed) = pruned(&answer);
+    context.stdout(listing).await;
+    context.line(format!("Total reclaimed space: {}", format::size4(reclaimed))).await;
+    Ok(0)
+}
+
+/// The section of deleted images, and the bytes they took.
+pub(crate) fn pruned(answer: &Value) -> (String, f64) {
+    let mut section = String::new();
+    for item in items(answer, "/ImagesDeleted") {
+        let untagged = text(item, "/Untagged");
+        section.push_str(&if untagged.is_empty() {
+            format!("deleted: {}\n", text(item, "/Deleted"))
+        } else {
+            format!("untagged: {untagged}\n")
+        });
+    }
+    if !section.is_empty() {
+        section = format!("Deleted Images:\n{section}\n");
+    }
+    (section, float(answer, "/SpaceReclaimed"))
+}
+
+pub(crate) async fn commit(context: &Context, call: &Invocation) -> CliResult {
+    let flags = &call.flags;
+    let reference = match call.arguments.get(1) {
+        Some(name) => Some(Reference::parse(name)?.with_default_tag()),
+        None => None,
+    };
+    let options = CommitContainer {
+        container: call.argument(0).to_owned(),
+        repo: reference.as_ref().map(Reference::familiar_name),
+        tag: reference.and_then(|reference| reference.tag),
+        comment: flags.get("message").map(ToOwned::to_owned),
+        author: flags.get("author").map(ToOwned::to_owned),
+        pause: flags.boolean("pause", true),
+        changes: flags.list("change"),
+    };
+    context.line(context.api.commit_container(options, None).await?).await;
+    Ok(0)
+}

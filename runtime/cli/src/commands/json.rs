@@ -1,0 +1,48 @@
+//! Reading fields out of the API's objects by JSON pointer.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// An API object as JSON.
+pub(crate) fn value<T: Serialize>(object: &T) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// A string, or the empty string.
+pub(crate) fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A number, or 0.
+pub(crate) fn number(value: &Value, pointer: &str) -> i64 {
+    value.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+}
+
+pub(crate) fn float(value: &Value, pointer: &str) -> f64 {
+    value.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
+pub(crate) fn boolean(value: &Value, pointer: &str) -> bool {
+    value.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// The elements of an array, or nothing.
+pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The strings of an array.
+pub(crate) fn strings(value: &Value, pointer: &str) -> Vec<String> {
+    list(value, pointer).iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+}
+
+/// `k=v` pairs of a map, sorted.
+pub(crate) fn pairs(value: &Value, pointer: &str) -> Vec<String> {
+    let mut pairs: Vec<String> = value
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .map(|map| map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect())
+        .unwrap_or_default();
+    pairs.sort();
+    pairs
+}

@@ -1,0 +1,83 @@
+//! What every command does, one module a group.
+
+mod container;
+mod image;
+pub(crate) mod input;
+mod inspect;
+pub(crate) mod json;
+mod network;
+mod swarm;
+mod system;
+mod volume;
+
+use crate::{
+    context::{Context, Invocation},
+    error::{CliError, CliResult},
+};
+
+/// The client's build, as `docker version` shows it.
+pub(crate) const CLIENT_COMMIT: &str = "e6534b4";
+
+/// All failures on one error, a line each; success when there are none.
+pub(crate) fn joined(failures: Vec<String>) -> CliResult {
+    if failures.is_empty() { Ok(0) } else { Err(CliError::new(failures.join("\n"))) }
+}
+
+/// Runs the command that was parsed.
+pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult {
+    use container::{exec::exec, lifecycle, run, show};
+    match call.command.path {
+        "container run" => run::run(context, call).await,
+        "container create" => run::create_command(context, call).await,
+        "container start" => lifecycle::start(context, call).await,
+        "container stop" => lifecycle::stop(context, call).await,
+        "container restart" => lifecycle::restart(context, call).await,
+        "container kill" => lifecycle::kill(context, call).await,
+        "container rm" => lifecycle::remove(context, call).await,
+        "container pause" => lifecycle::pause(context, call).await,
+        "container unpause" => lifecycle::unpause(context, call).await,
+        "container rename" => lifecycle::rename(context, call).await,
+        "container wait" => lifecycle::wait(context, call).await,
+        "container update" => lifecycle::update(context, call).await,
+        "container attach" => lifecycle::attach(context, call).await,
+        "container exec" => exec(context, call).await,
+        "container ls" => show::ps(context, call).await,
+        "container logs" => show::logs(context, call).await,
+        "container top" => show::top(context, call).await,
+        "container port" => show::port(context, call).await,
+        "container diff" => show::diff(context, call).await,
+        "container stats" => show::stats(context, call).await,
+        "container prune" => system::prune_containers(context, call).await,
+        "container commit" => image::commit(context, call).await,
+        "image ls" => image::list::ls(context, call).await,
+        "image history" => image::list::history(context, call).await,
+        "image pull" => image::pull(context, call).await,
+        "image push" => image::push(context, call).await,
+        "image tag" => image::tag(context, call).await,
+        "image rm" => image::remove(context, call).await,
+        "image prune" => image::prune(context, call).await,
+        "image build" => image::build::build(context, call).await,
+        "network ls" => network::ls(context, call).await,
+        "network create" => network::create(context, call).await,
+        "network rm" => network::remove(context, call).await,
+        "network connect" => network::connect(context, call).await,
+        "network disconnect" => network::disconnect(context, call).await,
+        "network prune" => network::prune(context, call).await,
+        "volume ls" => volume::ls(context, call).await,
+        "volume create" => volume::create(context, call).await,
+        "volume rm" => volume::remove(context, call).await,
+        "volume prune" => volume::prune(context, call).await,
+        "inspect" | "container inspect" | "image inspect" | "network inspect" | "volume inspect" | "node inspect"
+        | "service inspect" | "secret inspect" | "config inspect" => inspect::inspect(context, call).await,
+        "version" => system::version(context, call).await,
+        "system events" => system::events(context, call).await,
+        "system prune" => system::prune(context, call).await,
+        path if path.starts_with("swarm ") || path.starts_with("node ") || path.starts_with("service ") => {
+            swarm::dispatch(context, call).await
+        }
+        path => Err(CliError::new(format!(
+            "docker: '{}' is not implemented by this client yet ({path}); use the same request through the API",
+            call.path
+        ))),
+    }
+}
