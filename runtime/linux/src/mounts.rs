@@ -30,8 +30,6 @@ use serde::{Deserialize, Serialize};
 /// The directories of the root's overlay, topmost lower first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Overlay {
-    /// What the other paths may be relative to, which keeps the mount's options short.
-    pub(crate) base: PathBuf,
     pub(crate) lower: Vec<PathBuf>,
     pub(crate) upper: PathBuf,
     pub(crate) work: PathBuf,
@@ -122,8 +120,6 @@ pub(crate) fn change_root(overlay: &Overlay, point: &Path) -> HostResult<()> {
     let failed =
         |what: &str, error: &dyn std::fmt::Display| HostError::Other(format!("{what} root file system: {error}"));
     fs::create_dir_all(point).map_err(|error| failed("make mount point of", &error))?;
-    let point = &fs::canonicalize(point).map_err(|error| failed("find mount point of", &error))?;
-    chdir(&overlay.base).map_err(|error| failed("find layers of", &error.desc()))?;
     if overlay.lower.is_empty() {
         // An image without layers: the writable directory is all there is.
         mount(Some(&overlay.upper), point, None::<&str>, MsFlags::MS_BIND, None::<&str>)

@@ -148,3 +148,36 @@ pub(super) fn attach(cgroup: BorrowedFd<'_>, extra: &[DeviceRule]) -> io::Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::fd::AsFd, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_jump_of_the_program_leads_to_the_next_rule() {
+        let rule = DeviceRule { kind: 'c', major: Some(1), minor: Some(3), read: true, write: true, make: true };
+        let code = program([rule].into_iter());
+        let jumps: Vec<i16> =
+            code.iter().filter(|step| step.code == JUMP_UNLESS_EQUAL).map(|step| step.offset).collect();
+        assert_eq!(jumps, [4, 3, 2]);
+        assert_eq!(code.len(), 6 + 5 + 2);
+    }
+
+    /// Needs root and version 2 mounted, alone or beside version 1.
+    #[test]
+    fn the_kernel_accepts_the_program() {
+        let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+            .into_iter()
+            .map(Path::new)
+            .find(|root| root.join("cgroup.controllers").exists());
+        let Some(root) = root.filter(|_| nix::unistd::geteuid().is_root()) else { return };
+        let directory = root.join(format!("docklab-device-test-{}", std::process::id()));
+        fs::create_dir(&directory).expect("create cgroup");
+        let opened = fs::File::open(&directory).expect("open cgroup");
+        let attached = attach(opened.as_fd(), &[]);
+        fs::remove_dir(&directory).expect("remove cgroup");
+        attached.expect("the verifier accepts it");
+    }
+}

@@ -19,10 +19,8 @@ use super::{
 /// the container's first process, so that the host never sees it and it is gone with the container.
 #[derive(Debug, Clone)]
 pub(crate) struct OverlayPaths {
-    /// The directory to be in while mounting: `lower` is relative to it, because mount options must fit into a page and an
-    /// image may have 127 layers.
-    pub(crate) base: PathBuf,
-    /// Topmost first, as overlayfs wants them; never empty (the first is what Docker calls the init layer).
+    /// Topmost first, as overlayfs wants them; never empty: the first is what Docker calls the init layer. Short
+    /// links, because mount options must fit into a page.
     pub(crate) lower: Vec<PathBuf>,
     pub(crate) upper: PathBuf,
     /// Empty, on the same file system as `upper`.
@@ -86,8 +84,7 @@ impl RootFileSystems {
         let chain = self.chain(container)?;
         let directory = self.directory(container)?;
         Ok(OverlayPaths {
-            base: store.root.clone(),
-            lower: store.lower_links(chain.as_deref())?,
+            lower: store.lower_links(chain.as_deref())?.iter().map(|link| store.root.join(link)).collect(),
             upper: directory.join("upper"),
             work: directory.join("work"),
         })

@@ -142,5 +142,6 @@ fn watch_file(path: &PathBuf) -> HostResult<AsyncFd<Watch>> {
     let inotify =
         Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|error| failed(error.into()))?;
     inotify.add_watch(path, AddWatchFlags::IN_MODIFY).map_err(|error| failed(error.into()))?;
-    AsyncFd::new(Watch(inotify)).map_err(failed)
+    // SAFETY: `Watch` names the same open descriptor as long as it lives, and closes it only when it is dropped.
+    unsafe { AsyncFd::register(Watch(inotify)) }.map_err(|error| failed(error.into()))
 }

@@ -204,7 +204,7 @@ impl LinuxHost {
             .map_err(|error| HostError::other("write specification", error))?;
         let launch = Launch {
             spec: spec.clone(),
-            overlay: Overlay { base: overlay.base, lower: overlay.lower, upper: overlay.upper, work: overlay.work },
+            overlay: Overlay { lower: overlay.lower, upper: overlay.upper, work: overlay.work },
             volumes,
             log: spec.log.then(|| table.log_path(&spec.id)),
             directory,
