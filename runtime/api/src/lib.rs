@@ -20,7 +20,8 @@ pub use filters::Filters;
 pub use options::*;
 pub use reference::{Reference, ReferenceError};
 pub use streams::{
-    Attached, ByteStream, InputSink, MessageStream, OutputChunk, OutputStream, ProgressMessage, StdStream,
+    Attached, ByteStream, ErrorDetail, InputSink, MessageStream, OutputChunk, OutputStream, ProgressDetail,
+    ProgressMessage, StdStream,
 };
 pub use traits::{ContainerApi, DockerApi, ExecApi, ImageApi, NetworkApi, StateChange, SwarmApi, SystemApi, VolumeApi};
 
