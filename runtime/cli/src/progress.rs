@@ -21,7 +21,7 @@ pub(crate) async fn show(
 ) -> CliResult<()> {
     let terminal = context.console.is_terminal(stream);
     let width = context.console.terminal_size().map_or(0, |(_, columns)| usize::from(columns));
-    let mut lines: HashMap<String, usize> = HashMap::new();
+    let mut lines = Lines::new(terminal, width);
     while let Some(message) = messages.next().await {
         let message = message?;
         if let Some(error) = &message.error {
@@ -34,39 +34,53 @@ pub(crate) async fn show(
             aux(value);
             continue;
         }
-        let text = line(&message, terminal, width, &mut lines);
+        let text = lines.render(&message);
         context.console.write(stream, text.as_bytes()).await;
     }
     Ok(())
 }
 
-fn line(message: &ProgressMessage, terminal: bool, width: usize, lines: &mut HashMap<String, usize>) -> String {
-    let bar = bar(message, width);
-    if let Some(text) = &message.stream {
-        return text.clone();
+/// Which progress lines are on the screen, so that they can be rewritten.
+pub(crate) struct Lines {
+    terminal: bool,
+    width: usize,
+    known: HashMap<String, usize>,
+}
+
+impl Lines {
+    /// `width` is the terminal's, in columns.
+    pub(crate) fn new(terminal: bool, width: usize) -> Self {
+        Self { terminal, width, known: HashMap::new() }
     }
-    let status = message.status.as_deref().unwrap_or_default();
-    let prefix = message.id.as_deref().filter(|id| !id.is_empty()).map(|id| format!("{id}: ")).unwrap_or_default();
-    if !terminal {
-        // Lines with a bar are for terminals only.
-        return if bar.is_empty() { format!("{prefix}{status}\n") } else { String::new() };
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
     }
-    match message.id.as_ref().filter(|_| message.progress_detail.is_some()) {
-        Some(id) => {
-            let known = lines.len();
-            let mut output = String::new();
-            let position = *lines.entry(id.clone()).or_insert_with(|| {
-                output.push('\n');
-                known
-            });
-            let up = lines.len() - position;
-            output.push_str(&format!("\x1b[{up}A\x1b[2K\r{prefix}{status} {bar}\r\x1b[{up}B"));
-            output
+    /// What to print for one message.
+    pub(crate) fn render(&mut self, message: &ProgressMessage) -> String {
+        if let Some(text) = &message.stream {
+            return text.clone();
         }
-        None => {
-            lines.clear();
-            format!("{prefix}{status}\n")
+        let bar = bar(message, self.width);
+        let status = message.status.as_deref().unwrap_or_default();
+        let id = message.id.as_deref().filter(|id| !id.is_empty());
+        let prefix = id.map(|id| format!("{id}: ")).unwrap_or_default();
+        if !self.terminal {
+            // Lines with a bar are for terminals only.
+            return if bar.is_empty() { format!("{prefix}{status}\n") } else { String::new() };
         }
+        let Some(id) = id.filter(|_| message.progress_detail.is_some()) else {
+            self.known.clear();
+            return format!("{prefix}{status}\n");
+        };
+        let mut output = String::new();
+        let next = self.known.len();
+        let position = *self.known.entry(id.to_owned()).or_insert_with(|| {
+            output.push('\n');
+            next
+        });
+        let up = self.known.len() - position;
+        output.push_str(&format!("\x1b[{up}A\x1b[2K\r{prefix}{status} {bar}\r\x1b[{up}B"));
+        output
     }
 }
 

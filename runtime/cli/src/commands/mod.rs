@@ -1,6 +1,7 @@
 //! What every command does, one module a group.
 
 mod container;
+mod converge;
 mod image;
 pub(crate) mod input;
 mod inspect;
@@ -8,6 +9,7 @@ pub(crate) mod json;
 mod network;
 mod swarm;
 mod system;
+mod tasks;
 mod volume;
 
 use crate::{

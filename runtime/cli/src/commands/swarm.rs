@@ -1,9 +1,12 @@
-//! The commands of a swarm: init, join, nodes. Services: only ls and rm so far.
+//! The commands of a swarm: init, join, nodes. See also [`super::tasks`].
 
 use serde_json::json;
 
 use crate::{
-    commands::json::{boolean, number, text, value},
+    commands::{
+        json::{boolean, number, text, value},
+        tasks,
+    },
     context::{Context, Invocation},
     error::{CliError, CliResult},
     format::{Listing, Row},
@@ -30,6 +33,10 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
                 .await
         }
         "node update" | "node promote" | "node demote" => node_update(context, call).await,
+        "service create" => tasks::create(context, call).await,
+        "service update" | "service rollback" => tasks::update(context, call).await,
+        "service scale" => tasks::scale(context, call).await,
+        "service ps" | "node ps" => tasks::ps(context, call).await,
         "service ls" => service_ls(context, call).await,
         "service rm" => {
             context
