@@ -3,6 +3,7 @@
 mod container;
 mod converge;
 mod image;
+mod info;
 pub(crate) mod input;
 mod inspect;
 pub(crate) mod json;
@@ -71,6 +72,14 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
         "volume prune" => volume::prune(context, call).await,
         "inspect" | "container inspect" | "image inspect" | "network inspect" | "volume inspect" | "node inspect"
         | "service inspect" | "secret inspect" | "config inspect" => inspect::inspect(context, call).await,
+        "image save" => image::archive::save(context, call).await,
+        "image load" => image::archive::load(context, call).await,
+        "image import" => image::archive::import(context, call).await,
+        "container export" => image::archive::export(context, call).await,
+        "system info" => info::info(context, call).await,
+        "search" => Err(CliError::new(
+            "docker: this engine has no search index; pull an image by its name, or look at https://hub.docker.com",
+        )),
         "version" => system::version(context, call).await,
         "system events" => system::events(context, call).await,
         "system prune" => system::prune(context, call).await,

@@ -1,4 +1,3 @@
-use jiff::Timestamp;
 use serde_json::Value;
 
 /// go-units `HumanDuration` of a number of seconds.
@@ -19,16 +18,6 @@ pub(crate) fn duration(seconds: i64) -> String {
         _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
         _ => format!("{} years", hours / 24 / 365),
     }
-}
-
-/// `5 minutes ago`, or nothing for a date that cannot be read.
-pub(crate) fn ago(now: Timestamp, then: &str) -> String {
-    timestamp(then).map_or_else(String::new, |then| format!("{} ago", duration(now.as_second() - then.as_second())))
-}
-
-/// Reads an RFC 3339 date; Go's zero time counts as none.
-pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().filter(|time| time.as_second() > -62_135_596_800)
 }
 
 /// Decimal size with three significant digits: `1.98MB`.

@@ -292,10 +292,61 @@ fn check_arity(command: &Command, path: &str, arity: Arity, count: usize) -> Res
     } else if least == most {
         (format!("requires {least} {}", plural(least)), "Run")
     } else if least == 0 {
-        (format!("requires at most {most} {}", plural(most)), "See")
+        // The client really prints this word, an S too many.
+        (format!("requires at most {most} {}", plural(most)), "SRun")
     } else {
         (format!("requires at least {least} and at most {most} {}", plural(most)), "Run")
     };
     let usage = usage_line(command, path);
     Err(format!("docker: '{path}' {rule}\n\nUsage:  {usage}\n\n{word} '{path} --help' for more information"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> String {
+        let words: Vec<String> = line.split(' ').map(ToOwned::to_owned).collect();
+        match parse(&words) {
+            Parsed::Wrong { message, status } => format!("{message}\nexit {status}"),
+            Parsed::Command { path, flags, arguments, .. } => format!("{path} {:?} {arguments:?}", flags.0),
+            Parsed::Help { text_for, to_stderr } => format!("help for {} (stderr: {to_stderr})", text_for.path),
+            Parsed::Version => "version".to_owned(),
+        }
+    }
+
+    #[test]
+    fn clusters_and_inline_values_are_read_and_the_command_is_left_alone() {
+        insta::assert_snapshot!(parsed("run -itp80:80 --rm=false --name=web ubuntu ls -l --all"),
+            @r#"docker run [("interactive", "true"), ("tty", "true"), ("publish", "80:80"), ("rm", "false"), ("name", "web")] ["ubuntu", "ls", "-l", "--all"]"#);
+        insta::assert_snapshot!(parsed("container list -a"), @r#"docker container ls [("all", "true")] []"#);
+        insta::assert_snapshot!(parsed("logs web -f"), @r#"docker logs [("follow", "true")] ["web"]"#);
+    }
+
+    #[test]
+    fn usage_errors_have_dockers_words() {
+        insta::assert_snapshot!(parsed("ps -y"), @r"
+        unknown shorthand flag: 'y' in -y
+
+        Usage:  docker ps [OPTIONS]
+
+        Run 'docker ps --help' for more information
+        exit 125
+        ");
+        insta::assert_snapshot!(parsed("container stop"), @r"
+        docker: 'docker container stop' requires at least 1 argument
+
+        Usage:  docker container stop [OPTIONS] CONTAINER [CONTAINER...]
+
+        See 'docker container stop --help' for more information
+        exit 1
+        ");
+        insta::assert_snapshot!(parsed("frob"), @r"
+        docker: unknown command: docker frob
+
+        Run 'docker --help' for more information
+        exit 1
+        ");
+        insta::assert_snapshot!(parsed("container"), @"help for docker container (stderr: true)");
+    }
 }

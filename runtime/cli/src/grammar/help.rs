@@ -7,7 +7,14 @@ use crate::{
 
 /// `docker run [OPTIONS] IMAGE [COMMAND] [ARG...]`.
 pub(crate) fn usage_line(command: &Command, path: &str) -> String {
-    if command.usage.is_empty() { path.to_owned() } else { format!("{path} {}", command.usage) }
+    match command.path {
+        // Two forms, the second on a line of its own.
+        "container cp" => {
+            format!("{path} {}\n\t{path} [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH", command.usage)
+        }
+        _ if command.usage.is_empty() => path.to_owned(),
+        _ => format!("{path} {}", command.usage),
+    }
 }
 
 /// The whole help text of a command, wrapped for a terminal of `width` columns.

@@ -1,5 +1,6 @@
 //! `docker image …`.
 
+pub(crate) mod archive;
 pub(crate) mod build;
 pub(crate) mod context;
 pub(crate) mod ignore;
