@@ -22,7 +22,7 @@ const COMPRESSED: [&str; 8] = ["css", "html", "js", "json", "md", "svg", "txt", 
 
 /// Builds the page and returns its directory, `web/dist`. With `release` it is optimised for size and every text file
 /// has a brotli twin (`.br`). Nothing is done for inputs that have not changed.
-pub fn build_page(release: bool) -> Result<PathBuf> {
+pub(crate) fn build_page(release: bool) -> Result<PathBuf> {
     let started = Instant::now();
     let root = progress::workspace_root();
     let web = root.join("web");
@@ -58,7 +58,8 @@ fn install_packages(web: &Path) -> Result<()> {
         return Ok(());
     }
     progress::step("npm ci");
-    let status = Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(web).status();
+    let status =
+        Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(web).status();
     match status {
         Ok(status) if status.success() => write(&stamp, wanted.as_bytes()),
         Ok(status) => bail!("`npm ci` in web/ failed ({status})"),
@@ -70,7 +71,16 @@ fn compile(root: &Path, compiler: &WasmCompiler, release: bool) -> Result<PathBu
     progress::step(if release { "page: compiling (optimised)" } else { "page: compiling" });
     let target = root.join("target/page");
     let mut cargo = Command::new(wasm::cargo());
-    cargo.current_dir(root).args(["build", "--quiet", "-p", "docklab-web", "--bin", "docklab-page", "--target", TARGET]);
+    cargo.current_dir(root).args([
+        "build",
+        "--quiet",
+        "-p",
+        "docklab-web",
+        "--bin",
+        "docklab-page",
+        "--target",
+        TARGET,
+    ]);
     cargo.arg("--target-dir").arg(&target);
     if release {
         cargo.args(["--profile", "page"]);

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 /// One line on stderr: what is being done now.
-pub fn step(text: &str) {
+pub(crate) fn step(text: &str) {
     eprintln!("  {text}");
 }
 
 /// The root of the checkout that this xtask was built from.
-pub fn workspace_root() -> PathBuf {
+pub(crate) fn workspace_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }

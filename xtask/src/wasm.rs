@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::progress;
 
 /// The target the page is compiled for.
-pub const TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SYSROOT: &str = "/usr/lib/rustlib";
 /// rustup may wait for a dead server for minutes; this is long enough for a slow download of 30 MB.
@@ -22,19 +22,19 @@ const RUSTUP_SECONDS: &str = "90";
 
 /// The compiler to hand to cargo as `RUSTC`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WasmCompiler {
-    pub rustc: PathBuf,
+pub(crate) struct WasmCompiler {
+    pub(crate) rustc: PathBuf,
 }
 
 impl WasmCompiler {
     /// Points a cargo command at this compiler.
-    pub fn apply(&self, cargo: &mut Command) {
+    pub(crate) fn apply(&self, cargo: &mut Command) {
         cargo.env("RUSTC", &self.rustc);
     }
 }
 
 /// Finds a compiler that can build for the browser, installing what is missing.
-pub fn ensure_compiler() -> Result<WasmCompiler> {
+pub(crate) fn ensure_compiler() -> Result<WasmCompiler> {
     let default = default_rustc();
     if compiles(&default) {
         return Ok(WasmCompiler { rustc: default });

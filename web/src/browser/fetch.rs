@@ -51,8 +51,7 @@ pub async fn fetch(request: FetchRequest) -> Result<FetchResponse, FetchError> {
     let (head, receive_head) = oneshot::channel();
     let (body, receive_body) = mpsc::channel(16);
     super::spawn(run(request, head, body));
-    let (status, headers) =
-        receive_head.await.map_err(|_| FetchError("the page is being closed".to_owned()))??;
+    let (status, headers) = receive_head.await.map_err(|_| FetchError("the page is being closed".to_owned()))??;
     Ok(FetchResponse { status, headers, body: receive_body.boxed() })
 }
 
@@ -109,16 +108,21 @@ async fn send(request: &FetchRequest, abort: &web_sys::AbortController) -> Resul
 
 fn headers(response: &web_sys::Response) -> Vec<(String, String)> {
     // Only what is asked for somewhere: walking all of a Headers object needs an iterator of JavaScript.
-    ["content-type", "docker-experimental", "api-version", "ostype", "builder-version", "swarm", "x-docker-container-path-stat"]
-        .into_iter()
-        .filter_map(|name| response.headers().get(name).ok().flatten().map(|value| (name.to_owned(), value)))
-        .collect()
+    [
+        "content-type",
+        "docker-experimental",
+        "api-version",
+        "ostype",
+        "builder-version",
+        "swarm",
+        "x-docker-container-path-stat",
+    ]
+    .into_iter()
+    .filter_map(|name| response.headers().get(name).ok().flatten().map(|value| (name.to_owned(), value)))
+    .collect()
 }
 
-async fn pump(
-    response: &web_sys::Response,
-    body: &mut mpsc::Sender<Result<Bytes, FetchError>>,
-) -> Result<(), JsValue> {
+async fn pump(response: &web_sys::Response, body: &mut mpsc::Sender<Result<Bytes, FetchError>>) -> Result<(), JsValue> {
     let Some(stream) = response.body() else { return Ok(()) };
     let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().dyn_into()?;
     loop {

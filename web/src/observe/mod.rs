@@ -165,9 +165,8 @@ mod tests {
 
     #[test]
     fn joining_a_network_reads_the_container_again() {
-        let joined = changes(
-            r#"{"Type":"network","Action":"connect","Actor":{"ID":"n","Attributes":{"container":"abc"}}}"#,
-        );
+        let joined =
+            changes(r#"{"Type":"network","Action":"connect","Actor":{"ID":"n","Attributes":{"container":"abc"}}}"#);
         assert!(joined.networks);
         assert!(joined.containers.contains("abc"));
     }

@@ -166,8 +166,8 @@ impl Workspace for Backend {
     }
 
     async fn http(&self, node: &str, request: HttpRequest) -> Result<HttpAnswer, WorkspaceError> {
-        let (host, port, path) = split_url(&request.url)
-            .ok_or_else(|| WorkspaceError(format!("{} is not an http address", request.url)))?;
+        let (host, port, path) =
+            split_url(&request.url).ok_or_else(|| WorkspaceError(format!("{} is not an http address", request.url)))?;
         let host = (host != "localhost").then_some(host);
         let body = serde_json::to_vec(&ProxyRequest { method: "GET", port, path, host })
             .map_err(|error| WorkspaceError(error.to_string()))?;
@@ -236,7 +236,9 @@ impl Session for Backend {
     async fn save_file(&self, node: &str, path: &str, content: &str) -> Result<(), WorkspaceError> {
         let body = Bytes::copy_from_slice(content.as_bytes());
         let (status, answer) = self.request("PUT", format!("nodes/{node}/files/{path}"), Some(body)).await?;
-        if (200..300).contains(&status) { Ok(()) } else {
+        if (200..300).contains(&status) {
+            Ok(())
+        } else {
             let reason = String::from_utf8_lossy(&answer);
             Err(WorkspaceError(format!("{path} was not saved on {node}: {reason} (status {status})")))
         }

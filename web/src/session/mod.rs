@@ -81,3 +81,8 @@ impl std::ops::Deref for SharedSession {
         &*self.0
     }
 }
+
+/// A session inside this page.
+pub fn simulator(_meta: &docklab_scenario::Meta) -> Result<SharedSession, String> {
+    Err("This build has no simulator. Start `docklab serve` and open the address that it prints.".to_owned())
+}

@@ -1,8 +1,8 @@
 use std::{cell::Cell, rc::Rc};
 
 use futures::StreamExt as _;
-use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::Closure;
 use yew::prelude::*;
 
 use super::{deck::Keyboard, xterm::TerminalView};
@@ -45,8 +45,7 @@ impl Screen {
                 keyboard.send(id, TerminalInput::Resize { columns, rows });
             })
         };
-        let view =
-            TerminalView::new(element, on_data.as_ref().unchecked_ref(), on_resize.as_ref().unchecked_ref());
+        let view = TerminalView::new(element, on_data.as_ref().unchecked_ref(), on_resize.as_ref().unchecked_ref());
         Self { view, _on_data: on_data, _on_resize: on_resize }
     }
 }

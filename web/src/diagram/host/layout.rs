@@ -77,7 +77,10 @@ impl Layout {
         let cards_bottom = cards_top + number(rows) * (CARD_HEIGHT + ROW_GAP) - ROW_GAP;
         let mut rails: Vec<Rail> = Vec::new();
         for endpoint in containers.iter().flat_map(|container| &container.endpoints) {
-            if endpoint.network == "host" || endpoint.network == "none" || rails.iter().any(|rail| rail.name == endpoint.network) {
+            if endpoint.network == "host"
+                || endpoint.network == "none"
+                || rails.iter().any(|rail| rail.name == endpoint.network)
+            {
                 continue;
             }
             let known = view.networks.iter().find(|network| network.name == endpoint.network);

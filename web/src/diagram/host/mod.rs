@@ -67,9 +67,9 @@ pub fn HostDiagram(props: &HostDiagramProps) -> Html {
     {
         let width = width.clone();
         use_effect_with(frame.clone(), move |frame| {
-            let listener = frame.cast::<web_sys::Element>().and_then(|element| {
-                SizeListener::new(&element, move |measured, _| width.set(measured.max(280.0)))
-            });
+            let listener = frame
+                .cast::<web_sys::Element>()
+                .and_then(|element| SizeListener::new(&element, move |measured, _| width.set(measured.max(280.0))));
             move || drop(listener)
         });
     }
@@ -115,7 +115,8 @@ pub fn HostDiagram(props: &HostDiagramProps) -> Html {
 fn draw_host(view: &NodeView, layout: &Layout) -> Html {
     let inner = layout.width - 2.0 * MARGIN;
     let facts = &view.host;
-    let kernel = if facts.kernel.is_empty() { "Linux kernel".to_owned() } else { format!("Linux kernel {}", facts.kernel) };
+    let kernel =
+        if facts.kernel.is_empty() { "Linux kernel".to_owned() } else { format!("Linux kernel {}", facts.kernel) };
     let machine = format!("{} CPUs · {} memory", facts.cpus, human_size(facts.memory));
     let images = if view.images.is_empty() {
         "Images on disk: none yet".to_owned()

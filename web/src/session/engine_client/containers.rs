@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use docklab_api::{
     ApiError, ApiResult, AttachContainer, Attached, ByteStream, CommitContainer, ContainerApi, CreateContainer,
     ExecApi, Filters, ListContainers, Logs, OutputStream, PathStat, RemoveContainer, StateChange, StopContainer,
@@ -11,7 +12,6 @@ use docklab_api::{
         FilesystemChange, IdResponse,
     },
 };
-use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture, sink, stream::BoxStream};
 
 use super::{EngineClient, Query, bytes, collect, escape, objects, output, read};
@@ -67,8 +67,7 @@ impl ContainerApi for EngineClient {
         options: CreateContainer,
         body: ContainerCreateBody,
     ) -> ApiResult<ContainerCreateResponse> {
-        let query =
-            Query::new().maybe("name", options.name.as_deref()).maybe("platform", options.platform.as_deref());
+        let query = Query::new().maybe("name", options.name.as_deref()).maybe("platform", options.platform.as_deref());
         self.post("/containers/create", query, &body).await
     }
     async fn inspect_container(&self, id: &str, size: bool) -> ApiResult<ContainerInspectResponse> {
@@ -100,8 +99,7 @@ impl ContainerApi for EngineClient {
         self.post(&format!("/containers/{}/update", escape(id)), Query::new(), &body).await
     }
     async fn remove_container(&self, id: &str, options: RemoveContainer) -> ApiResult<()> {
-        let query =
-            Query::new().flag("force", options.force).flag("v", options.volumes).flag("link", options.link);
+        let query = Query::new().flag("force", options.force).flag("v", options.volumes).flag("link", options.link);
         self.delete(&format!("/containers/{}", escape(id)), query).await
     }
     async fn wait_container(

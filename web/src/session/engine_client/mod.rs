@@ -8,7 +8,9 @@ mod swarm;
 mod system;
 
 use bytes::Bytes;
-use docklab_api::{API_VERSION, ApiError, ApiResult, ByteStream, MessageStream, OutputChunk, OutputStream, wire::FrameDecoder};
+use docklab_api::{
+    API_VERSION, ApiError, ApiResult, ByteStream, MessageStream, OutputChunk, OutputStream, wire::FrameDecoder,
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -167,9 +169,7 @@ async fn collect(stream: ByteStream) -> ApiResult<Bytes> {
 }
 
 /// One JSON object after another, however the bytes are cut.
-fn objects<T: DeserializeOwned + Send + 'static>(
-    response: FetchResponse,
-) -> stream::BoxStream<'static, ApiResult<T>> {
+fn objects<T: DeserializeOwned + Send + 'static>(response: FetchResponse) -> stream::BoxStream<'static, ApiResult<T>> {
     let mut buffer: Vec<u8> = Vec::new();
     response
         .body

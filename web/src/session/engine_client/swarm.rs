@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use docklab_api::{
     ApiResult, Filters, ListServices, Logs, OutputStream, SwarmApi, UpdateService, UpdateSwarm,
     models::{
-        AuthConfig, Config, Node, NodeSpec, Secret, Service, ServiceCreateResponse, ServiceSpec,
-        ServiceUpdateResponse, Swarm, SwarmInitRequest, SwarmJoinRequest, SwarmSpec, Task, UnlockKeyResponse,
+        AuthConfig, Config, Node, NodeSpec, Secret, Service, ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse,
+        Swarm, SwarmInitRequest, SwarmJoinRequest, SwarmSpec, Task, UnlockKeyResponse,
     },
 };
 use serde_json::json;

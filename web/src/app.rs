@@ -1,0 +1,277 @@
+//! The frame: which page is shown, how it looks, and where labs run.
+
+use std::{rc::Rc, sync::Arc};
+
+use wasm_bindgen::JsCast as _;
+use yew::prelude::*;
+
+use crate::{
+    browser::{self, WindowListener},
+    home::Home,
+    icons::{Icon, brand},
+    lab::LabPage,
+    library::{self, Lab},
+    session::{self, Backend, Place, SharedSession},
+};
+
+/// What the address asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Route {
+    Home,
+    /// A lab's file name without its ending.
+    Lab(String),
+}
+
+impl Route {
+    fn parse(hash: &str) -> Self {
+        match hash.strip_prefix("#/lab/") {
+            Some(lab) if !lab.is_empty() => Self::Lab(lab.to_owned()),
+            _ => Self::Home,
+        }
+    }
+    fn current() -> Self {
+        let hash = browser::window().and_then(|window| window.location().hash().ok());
+        Self::parse(&hash.unwrap_or_default())
+    }
+}
+
+#[hook]
+fn use_route() -> Route {
+    let route = use_state(Route::current);
+    {
+        let route = route.clone();
+        use_effect_with((), move |()| {
+            let listener = WindowListener::new("hashchange", move |_| route.set(Route::current()));
+            move || drop(listener)
+        });
+    }
+    (*route).clone()
+}
+
+/// The look: as the system says until the student chooses.
+#[hook]
+fn use_theme() -> (&'static str, Callback<MouseEvent>) {
+    let theme = use_state(|| {
+        let chosen = document_element().and_then(|root| root.get_attribute("data-theme"));
+        let dark = chosen.map_or_else(
+            || {
+                let query =
+                    browser::window().and_then(|window| window.match_media("(prefers-color-scheme: dark)").ok());
+                query.flatten().is_some_and(|query| query.matches())
+            },
+            |chosen| chosen == "dark",
+        );
+        if dark { "dark" } else { "light" }
+    });
+    let toggle = {
+        let theme = theme.clone();
+        Callback::from(move |_: MouseEvent| {
+            let next = if *theme == "dark" { "light" } else { "dark" };
+            if let Some(root) = document_element() {
+                // The attribute alone decides; a refusal leaves the look as it is.
+                let _ = root.set_attribute("data-theme", next);
+            }
+            let storage = browser::window().and_then(|window| window.local_storage().ok().flatten());
+            if let Some(storage) = storage {
+                // theme.js reads this as plain text before the page's module is there.
+                let _ = storage.set_item("docklab.theme", next);
+            }
+            theme.set(next);
+        })
+    };
+    (*theme, toggle)
+}
+
+fn document_element() -> Option<web_sys::Element> {
+    browser::window()?.document()?.document_element()
+}
+
+/// Whether the page has a backend.
+#[derive(Clone)]
+enum Server {
+    Asking,
+    /// Why there is none.
+    Absent(String),
+    Present(Arc<Backend>),
+}
+
+#[component]
+pub fn App() -> Html {
+    let route = use_route();
+    let (theme, toggle_theme) = use_theme();
+    let labs = use_state(|| None::<Result<Rc<Vec<Lab>>, String>>);
+    let server = use_state(|| Server::Asking);
+    let place = use_state(|| browser::load::<Place>("place"));
+    let lost = use_state(|| None::<String>);
+    {
+        let (labs, server) = (labs.clone(), server.clone());
+        use_effect_with((), move |()| {
+            browser::spawn(async move {
+                server.set(match session::probe().await {
+                    Ok(backend) => Server::Present(Arc::new(backend)),
+                    Err(error) => Server::Absent(error.to_string()),
+                });
+            });
+            browser::spawn(async move { labs.set(Some(library::load().await.map(Rc::new))) });
+        });
+    }
+    // Until the student chooses, a backend that is there is used.
+    let current = match (&*server, *place) {
+        (Server::Present(_), place) => place.unwrap_or(Place::Backend),
+        (Server::Asking | Server::Absent(_), _) => Place::Browser,
+    };
+    let choose = {
+        let (place, lost) = (place.clone(), lost.clone());
+        Callback::from(move |to: Place| {
+            browser::store("place", &to);
+            lost.set(None);
+            place.set(Some(to));
+        })
+    };
+    let on_connection = {
+        let lost = lost.clone();
+        Callback::from(move |reason: Option<String>| lost.set(reason))
+    };
+    let lab = match (&route, &*labs) {
+        (Route::Lab(name), Some(Ok(labs))) => labs.iter().find(|lab| lab.file.trim_end_matches(".md") == name).cloned(),
+        _ => None,
+    };
+    let body = match (&route, &*labs, &lab, &*server) {
+        (_, Some(Err(reason)), ..) => html! { <main class="starting" role="alert">{ reason }</main> },
+        (_, None, ..) | (Route::Lab(_), _, _, Server::Asking) => {
+            html! { <main class="starting" aria-busy="true">{ "Starting…" }</main> }
+        }
+        (Route::Home, Some(Ok(labs)), ..) => html! { <Home labs={labs.clone()} /> },
+        (Route::Lab(name), _, None, _) => {
+            html! { <main class="starting">{ format!("There is no lab called {name}.") }</main> }
+        }
+        (Route::Lab(_), _, Some(lab), server) => {
+            html! { <Running key={format!("{}-{current:?}", lab.file)} lab={lab.clone()} place={current} backend={backend_of(server)} {theme} {on_connection} /> }
+        }
+    };
+    let in_lab = lab.is_some();
+    html! {
+        <div class={classes!("shell", in_lab.then_some("has-tabs"))}>
+            <header class="topbar">
+                <a class="brand" href="#/">{ brand() }{ "docklab" }</a>
+                if let Some(lab) = &lab { <span class="place">{ &lab.scenario.meta.title }</span> }
+                <span class="spring" />
+                <PlaceSwitch {current} server={ServerProperty::of(&server)} lost={lost.is_some()} on_choose={choose} />
+                <button type="button" class="icon-button" onclick={toggle_theme}
+                    aria-label={if theme == "dark" { "Use the light look" } else { "Use the dark look" }}>
+                    { if theme == "dark" { Icon::Sun.draw() } else { Icon::Moon.draw() } }
+                </button>
+            </header>
+            <div role="status" aria-live="assertive">
+                if let (Some(reason), true) = (&*lost, in_lab) {
+                    <p class="banner"><span class="spinner" aria-hidden="true" />
+                        { "The connection to the engine is lost; trying to reach it again. What is shown may be out of date." }
+                        <span class="hidden-text">{ reason }</span>
+                    </p>
+                }
+            </div>
+            { body }
+        </div>
+    }
+}
+
+fn backend_of(server: &Server) -> Option<SharedSession> {
+    match server {
+        Server::Present(backend) => Some(SharedSession(backend.clone())),
+        Server::Asking | Server::Absent(_) => None,
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct RunningProps {
+    lab: Lab,
+    place: Place,
+    backend: Option<SharedSession>,
+    theme: &'static str,
+    on_connection: Callback<Option<String>>,
+}
+
+/// A lab with the session that it runs in. Made once: the key of this component changes with lab and place.
+#[component]
+fn Running(props: &RunningProps) -> Html {
+    let session = use_memo((), |()| match (props.place, &props.backend) {
+        (Place::Backend, Some(backend)) => Ok(backend.clone()),
+        _ => session::simulator(&props.lab.scenario.meta),
+    });
+    match &*session {
+        Ok(session) => html! {
+            <LabPage scenario={props.lab.scenario.clone()} session={session.clone()} theme={props.theme} on_connection={props.on_connection.clone()} />
+        },
+        Err(reason) => html! { <main class="starting" role="alert">{ reason }</main> },
+    }
+}
+
+/// What the switch needs to know of the server.
+#[derive(Debug, Clone, PartialEq)]
+struct ServerProperty {
+    /// `connected` or `none`.
+    connection: &'static str,
+    note: String,
+}
+
+impl ServerProperty {
+    fn of(server: &Server) -> Self {
+        match server {
+            Server::Asking => Self { connection: "none", note: "Looking for a backend…".to_owned() },
+            Server::Absent(reason) => Self { connection: "none", note: format!("No backend: {reason}") },
+            Server::Present(backend) => {
+                use session::Session as _;
+                Self { connection: "connected", note: format!("On the connected {}", backend.engine()) }
+            }
+        }
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct PlaceSwitchProps {
+    current: Place,
+    server: ServerProperty,
+    lost: bool,
+    on_choose: Callback<Place>,
+}
+
+#[component]
+fn PlaceSwitch(props: &PlaceSwitchProps) -> Html {
+    let choose = |to: Place| {
+        let on_choose = props.on_choose.clone();
+        Callback::from(move |_: MouseEvent| on_choose.emit(to))
+    };
+    let connection = if props.lost && props.current == Place::Backend { "lost" } else { props.server.connection };
+    html! {
+        <div class="place-switch" role="group" aria-label="Where labs run">
+            <span class="segments">
+                <button type="button" aria-pressed={(props.current == Place::Browser).to_string()} onclick={choose(Place::Browser)}
+                    title="A simulated host inside this page">{ "This browser" }</button>
+                <button type="button" aria-pressed={(props.current == Place::Backend).to_string()} onclick={choose(Place::Backend)}
+                    disabled={props.server.connection == "none"} title={props.server.note.clone()} data-connection={connection}>
+                    <span class="lamp" aria-hidden="true" />{ "Backend" }
+                    <span class="hidden-text">{ match connection { "connected" => " connected", "lost" => " lost", _ => " not connected" } }</span>
+                </button>
+            </span>
+        </div>
+    }
+}
+
+/// Replaces the placeholder of index.html with the page.
+pub fn body() -> Option<web_sys::Element> {
+    let body = browser::window()?.document()?.body()?;
+    body.set_inner_html("");
+    body.dyn_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_lab() {
+        assert_eq!(Route::parse("#/lab/02-images"), Route::Lab("02-images".into()));
+        assert_eq!(Route::parse("#/"), Route::Home);
+        assert_eq!(Route::parse("#token=abc"), Route::Home);
+    }
+}

@@ -1,0 +1,135 @@
+//! Evaluates the current step whenever something happened that may have changed it.
+
+use std::{cell::RefCell, rc::Rc};
+
+use docklab_api::models::EventMessage;
+use docklab_scenario::{Evaluator, Progress, Scenario, Step, StepReport, Watch};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
+    future::{Either, select},
+};
+
+use crate::{browser, session::SharedSession};
+
+/// What may turn a check.
+#[derive(Debug, Clone)]
+pub enum Poke {
+    Event(Box<EventMessage>),
+    /// A file was saved, or the engine is reached (again).
+    Look,
+    /// A student asks about this step.
+    Ask(String),
+}
+
+#[derive(Debug, Clone)]
+pub enum News {
+    Report(StepReport),
+    /// Turned green, by its slug.
+    Done(String),
+}
+
+/// Pauses before looking again at what settles after its event (a server that begins to listen).
+const SETTLING_MILLISECONDS: [i32; 7] = [60, 120, 250, 500, 1000, 2000, 4000];
+
+pub struct Judge {
+    pub scenario: Rc<Scenario>,
+    pub session: SharedSession,
+    pub progress: Rc<RefCell<Progress>>,
+    pub evaluator: Evaluator,
+}
+
+/// The way to a running judge.
+#[derive(Clone)]
+pub struct Judging(UnboundedSender<Poke>);
+
+impl Judging {
+    pub fn poke(&self, poke: Poke) {
+        // A judge that has ended belongs to a lab that was left.
+        let _ = self.0.unbounded_send(poke);
+    }
+}
+
+/// The first step that can be verified and is not done.
+pub fn current_step<'a>(scenario: &'a Scenario, progress: &Progress) -> Option<&'a Step> {
+    scenario.steps.iter().find(|step| step.is_verifiable() && !progress.is_done(&step.slug))
+}
+
+/// Seconds since 1970.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a date of this century
+pub fn seconds() -> u64 {
+    (browser::now() / 1000.0) as u64
+}
+
+impl Judge {
+    /// Starts judging; ends when the returned handle and its clones are dropped.
+    pub fn start(self, report: impl Fn(News) + 'static) -> Judging {
+        let (sender, pokes) = unbounded();
+        browser::spawn(self.run(pokes, report));
+        Judging(sender)
+    }
+
+    async fn run(self, mut pokes: UnboundedReceiver<Poke>, report: impl Fn(News)) {
+        while let Some(first) = pokes.next().await {
+            let mut waiting = vec![first];
+            // What came meanwhile is answered by the same look.
+            while let Some(Some(more)) = pokes.next().now_or_never() {
+                waiting.push(more);
+            }
+            while !waiting.is_empty() {
+                waiting = self.answer(waiting, &mut pokes, &report).await;
+            }
+        }
+    }
+
+    /// Returns pokes that arrived while something was settling.
+    async fn answer(&self, batch: Vec<Poke>, pokes: &mut UnboundedReceiver<Poke>, report: &impl Fn(News)) -> Vec<Poke> {
+        for poke in &batch {
+            if let Poke::Ask(slug) = poke
+                && let Some(step) = self.scenario.steps.iter().find(|step| step.slug == *slug)
+            {
+                self.look(step, report).await;
+            }
+        }
+        let mut pauses = SETTLING_MILLISECONDS.iter();
+        loop {
+            let step = current_step(&self.scenario, &self.progress.borrow()).cloned();
+            let Some(step) = step else { return Vec::new() };
+            let watch = Watch::of(&step);
+            if !batch.iter().any(|poke| self.concerns(poke, &watch)) {
+                return Vec::new();
+            }
+            if self.look(&step, report).await {
+                // The next step may be true already; it is looked at without waiting for another event.
+                return vec![Poke::Look];
+            }
+            let Some(pause) = pauses.next().filter(|_| watch.settles) else { return Vec::new() };
+            let mut arrived = Vec::new();
+            if let Either::Left((Some(poke), _)) = select(pokes.next(), Box::pin(browser::sleep(*pause))).await {
+                arrived.push(poke);
+            }
+            if !arrived.is_empty() {
+                return arrived;
+            }
+        }
+    }
+
+    fn concerns(&self, poke: &Poke, watch: &Watch) -> bool {
+        match poke {
+            Poke::Event(event) => watch.concerns(event) && !self.evaluator.caused(event),
+            Poke::Look => true,
+            Poke::Ask(_) => false,
+        }
+    }
+
+    async fn look(&self, step: &Step, report: &impl Fn(News)) -> bool {
+        let result = self.evaluator.evaluate(step, &*self.session.0).await;
+        let passed = result.passed;
+        report(News::Report(result));
+        if passed {
+            self.progress.borrow_mut().complete(&step.slug, false, seconds());
+            report(News::Done(step.slug.clone()));
+        }
+        passed
+    }
+}

@@ -1,0 +1,266 @@
+//! A lab: its text, its terminals, its diagram.
+
+mod blocks;
+mod check;
+mod goal;
+mod judge;
+mod quiz;
+mod state;
+mod text;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use docklab_api::DockerApi;
+use docklab_scenario::{Commands, Evaluator, Scenario};
+use yew::prelude::*;
+
+use crate::{
+    browser,
+    details::Details,
+    diagram::host::{HostDiagram, HostTable},
+    icons::Icon,
+    observe::{self, Update},
+    panes::{Divide, Splitter, use_share},
+    session::SharedSession,
+    terminal::{Deck, DeckAction, Terminals},
+};
+use blocks::FileToSave;
+use goal::Goal;
+use judge::{Judge, Judging, News, Poke, current_step, seconds};
+pub use state::progress_key;
+use state::{LabAction, LabState};
+use text::LabText;
+
+#[derive(Properties, PartialEq)]
+pub struct LabPageProps {
+    pub scenario: Rc<Scenario>,
+    pub session: SharedSession,
+    /// The page's look, for the terminals.
+    pub theme: AttrValue,
+    /// The engine was lost (with the reason) or reached again.
+    pub on_connection: Callback<Option<String>>,
+}
+
+const FIRST_RETRY_MILLISECONDS: i32 = 400;
+const LONGEST_RETRY_MILLISECONDS: i32 = 5000;
+
+/// Follows one engine for as long as the session is shown: a lost one is tried again with growing pauses.
+async fn keep_following(node: String, api: Arc<dyn DockerApi>, report: impl Fn(Update)) {
+    let mut pause = FIRST_RETRY_MILLISECONDS;
+    loop {
+        let reached = std::cell::Cell::new(false);
+        let error = observe::follow(&node, &api, &|update| {
+            reached.set(true);
+            report(update);
+        })
+        .await;
+        report(Update::Lost { node: node.clone(), reason: error.to_string() });
+        pause = if reached.get() { FIRST_RETRY_MILLISECONDS } else { (pause * 2).min(LONGEST_RETRY_MILLISECONDS) };
+        browser::sleep(pause).await;
+    }
+}
+
+/// Connects state, observers and judge of a session.
+#[hook]
+fn use_lab(props: &LabPageProps) -> (UseReducerHandle<LabState>, Rc<RefCell<Option<Judging>>>) {
+    let lab = props.scenario.meta.id.clone();
+    let state = use_reducer(move || LabState::load(&lab));
+    let judging = use_mut_ref(|| None::<Judging>);
+    {
+        let (dispatch, judging, scenario) = (state.dispatcher(), judging.clone(), props.scenario.clone());
+        let initial = state.progress.clone();
+        use_effect_with(props.session.clone(), move |session| {
+            let progress = Rc::new(RefCell::new(initial));
+            let judge =
+                Judge { scenario, session: session.clone(), progress: progress.clone(), evaluator: Evaluator::new() };
+            let handle = judge.start({
+                let dispatch = dispatch.clone();
+                move |news| match news {
+                    News::Report(report) => dispatch.dispatch(LabAction::Report(report)),
+                    News::Done(_) => dispatch.dispatch(LabAction::Progress(progress.borrow().clone())),
+                }
+            });
+            judging.replace(Some(handle.clone()));
+            let mut stops = Vec::new();
+            for (node, api) in session.nodes() {
+                let (stop, stopped) = futures::channel::oneshot::channel::<()>();
+                stops.push(stop);
+                let (dispatch, handle) = (dispatch.clone(), handle.clone());
+                let following = keep_following(node, api, move |update| match update {
+                    Update::View { node, view, events } => {
+                        dispatch.dispatch(LabAction::View(node, view));
+                        if events.is_empty() {
+                            handle.poke(Poke::Look);
+                        }
+                        for event in events {
+                            handle.poke(Poke::Event(Box::new(event)));
+                        }
+                    }
+                    Update::Lost { reason, .. } => dispatch.dispatch(LabAction::Lost(reason)),
+                });
+                browser::spawn(async move {
+                    futures::future::select(Box::pin(following), stopped).await;
+                });
+            }
+            move || {
+                judging.replace(None);
+                drop(stops);
+            }
+        });
+    }
+    (state, judging)
+}
+
+#[component]
+pub fn LabPage(props: &LabPageProps) -> Html {
+    let (state, judging) = use_lab(props);
+    let (lab_share, set_lab_share) = use_share("share.lab", 38.0);
+    let (diagram_share, set_diagram_share) = use_share("share.diagram", 56.0);
+    let tab = use_state(|| "lab");
+    let nodes: Vec<String> = props.session.nodes().into_iter().map(|(name, _)| name).collect();
+    let first = nodes.first().cloned().unwrap_or_default();
+    let deck = use_reducer({
+        let first = first.clone();
+        move || Deck::new(first)
+    });
+    {
+        let on_connection = props.on_connection.clone();
+        use_effect_with(state.lost.clone(), move |lost| on_connection.emit(lost.clone()));
+    }
+    let on_run = {
+        let (deck, first, tab) = (deck.clone(), first.clone(), tab.clone());
+        Callback::from(move |commands: Commands| {
+            tab.set("terminals");
+            deck.dispatch(DeckAction::Run(commands.node.clone().unwrap_or_else(|| first.clone()), commands));
+        })
+    };
+    let on_ask = {
+        let judging = judging.clone();
+        Callback::from(move |slug: String| {
+            if let Some(judging) = &*judging.borrow() {
+                judging.poke(Poke::Ask(slug));
+            }
+        })
+    };
+    let on_save = {
+        let (session, judging) = (props.session.clone(), judging.clone());
+        Callback::from(move |(node, path, content, report): FileToSave| {
+            let (session, judging) = (session.clone(), judging.clone());
+            let node = node.unwrap_or_else(|| first.clone());
+            browser::spawn(async move {
+                let saved = session.save_file(&node, &path, &content).await;
+                report.emit(saved.map_err(|error| error.to_string()));
+                if let Some(judging) = &*judging.borrow() {
+                    judging.poke(Poke::Look);
+                }
+            });
+        })
+    };
+    let on_answer = {
+        let state = state.clone();
+        Callback::from(move |(quiz, choice)| state.dispatch(LabAction::Answer(quiz, choice)))
+    };
+    let on_read = {
+        let state = state.clone();
+        Callback::from(move |slug: String| {
+            let mut progress = state.progress.clone();
+            progress.complete(&slug, false, seconds());
+            state.dispatch(LabAction::Progress(progress));
+        })
+    };
+    let share = format!("--lab-share: {lab_share}%; --diagram-share: {diagram_share}%");
+    html! {
+        <>
+            <main class="workbench" style={share} data-tab={*tab}>
+                <div class="pane pane-lab" tabindex="-1">
+                    <LabText
+                        scenario={props.scenario.clone()} progress={state.progress.clone()} reports={state.reports.clone()}
+                        answers={state.answers.clone()} engine={props.session.engine()}
+                        {on_run} {on_save} {on_ask} {on_answer} {on_read}
+                    />
+                </div>
+                <Splitter divide={Divide::Columns} label="Width of the lab's text" share={lab_share} on_change={set_lab_share} />
+                <div class="pane pane-diagram">
+                    <DiagramPane scenario={props.scenario.clone()} session={props.session.clone()} state={(*state).clone()} nodes={nodes} />
+                </div>
+                <Splitter divide={Divide::Rows} label="Height of the diagram" share={diagram_share} on_change={set_diagram_share} />
+                <div class="pane pane-terminals">
+                    <Terminals session={props.session.clone()} deck={deck} epoch={state.epoch} theme={props.theme.clone()} on_output={Callback::noop()} />
+                </div>
+            </main>
+            <nav class="pane-tabs" role="tablist" aria-label="Panes">
+                { for [("lab", "Lab", Icon::Text), ("terminals", "Terminal", Icon::Prompt), ("diagram", "Diagram", Icon::Diagram)].map(|(name, label, icon)| {
+                    let chosen = tab.clone();
+                    html! {
+                        <button type="button" role="tab" aria-selected={(*tab == name).to_string()}
+                            onclick={Callback::from(move |_: MouseEvent| chosen.set(name))}>{ icon.draw() }{ label }</button>
+                    }
+                }) }
+            </nav>
+        </>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct DiagramPaneProps {
+    scenario: Rc<Scenario>,
+    session: SharedSession,
+    state: LabState,
+    nodes: Vec<String>,
+}
+
+#[component]
+fn DiagramPane(props: &DiagramPaneProps) -> Html {
+    let chosen_node = use_state(|| None::<String>);
+    let selected = use_state(|| None::<String>);
+    let as_table = use_state(|| false);
+    let node = (*chosen_node).clone().or_else(|| props.nodes.first().cloned()).unwrap_or_default();
+    let view = props.state.views.get(&node).cloned();
+    let step = current_step(&props.scenario, &props.state.progress);
+    let on_select = {
+        let selected = selected.clone();
+        Callback::from(move |id: String| selected.set(if selected.as_ref() == Some(&id) { None } else { Some(id) }))
+    };
+    let show = |table: bool, label: &str| {
+        let as_table = as_table.clone();
+        html! {
+            <button type="button" aria-pressed={(*as_table == table).to_string()}
+                onclick={Callback::from(move |_: MouseEvent| as_table.set(table))}>{ label }</button>
+        }
+    };
+    let container = view
+        .as_ref()
+        .zip(selected.as_ref())
+        .and_then(|(view, id)| view.containers.iter().find(|container| container.id == **id).cloned());
+    let close = {
+        let selected = selected.clone();
+        Callback::from(move |()| selected.set(None))
+    };
+    html! {
+        <>
+            <div class="diagram-bar">
+                if props.nodes.len() > 1 {
+                    <span class="segments" role="group" aria-label="Node">
+                        { for props.nodes.iter().map(|name| {
+                            let (chosen, to) = (chosen_node.clone(), name.clone());
+                            html! { <button type="button" key={name.clone()} aria-pressed={(node == *name).to_string()}
+                                onclick={Callback::from(move |_: MouseEvent| chosen.set(Some(to.clone())))}>{ name }</button> }
+                        }) }
+                    </span>
+                }
+                <Goal step={step.cloned()} report={step.and_then(|step| props.state.reports.get(&step.slug)).cloned()} />
+                <span class="segments" role="group" aria-label="Show as">{ show(false, "Diagram") }{ show(true, "Table") }</span>
+            </div>
+            <div class="diagram-stage">
+                { match (view, *as_table) {
+                    (None, _) => html! { <p class="waiting">{ "Waiting for the engine…" }</p> },
+                    (Some(view), true) => html! { <HostTable {view} on_select={on_select} /> },
+                    (Some(view), false) => html! { <HostDiagram {view} selected={(*selected).clone()} {on_select} /> },
+                } }
+            </div>
+            if let Some(container) = container {
+                <Details session={props.session.clone()} node={node} {container} on_close={close} />
+            }
+        </>
+    }
+}
