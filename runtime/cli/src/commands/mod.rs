@@ -1,5 +1,6 @@
 //! What every command does, one module a group.
 
+mod cluster_data;
 mod container;
 mod converge;
 mod image;
@@ -7,6 +8,7 @@ mod info;
 pub(crate) mod input;
 mod inspect;
 pub(crate) mod json;
+mod login;
 mod network;
 mod swarm;
 mod system;
@@ -77,6 +79,11 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
         "image import" => image::archive::import(context, call).await,
         "container export" => image::archive::export(context, call).await,
         "system info" => info::info(context, call).await,
+        "login" => login::login(context, call).await,
+        "logout" => login::logout(context, call).await,
+        "secret create" | "secret ls" | "secret rm" | "config create" | "config ls" | "config rm" => {
+            cluster_data::dispatch(context, call).await
+        }
         "search" => Err(CliError::new(
             "docker: this engine has no search index; pull an image by its name, or look at https://hub.docker.com",
         )),

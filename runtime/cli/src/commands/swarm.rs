@@ -22,6 +22,32 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
             context.line("Node left the swarm.").await;
             Ok(0)
         }
+        "swarm unlock-key" => {
+            let key = text(&value(&context.api.swarm_unlock_key().await?), "/UnlockKey");
+            if call.flags.is_set("quiet") {
+                context.line(key).await;
+                return Ok(0);
+            }
+            if key.is_empty() {
+                return Err(CliError::new("no unlock key is set"));
+            }
+            context
+                .line(format!(
+                    "To unlock a swarm manager after it restarts, run the `docker swarm unlock`\ncommand and provide the following key:\n\n    {key}\n\nRemember to store this key in a password manager, since without it you\nwill not be able to restart the manager."
+                ))
+                .await;
+            Ok(0)
+        }
+        "swarm unlock" => {
+            context.stdout("Enter unlock key: ").await;
+            let key = crate::commands::input::read_line(context.console.as_ref()).await;
+            context.api.unlock_swarm(key).await?;
+            Ok(0)
+        }
+        "service logs" => {
+            let options = super::container::show::log_options(context, call);
+            service_logs(context, call, options).await
+        }
         "node ls" => node_ls(context, call).await,
         "node rm" => {
             let force = call.flags.is_set("force");
@@ -269,5 +295,53 @@ async fn service_ls(context: &Context, call: &Invocation) -> CliResult {
     let columns = vec!["ID", "Name", "Mode", "Replicas", "Image", "Ports"];
     let listing = Listing { headers: SERVICES, columns, quiet: "ID" };
     context.stdout(listing.render(call.flags.text("format"), call.flags.is_set("quiet"), &rows)?).await;
+    Ok(0)
+}
+
+/// Lines of all tasks, each behind its task and node: `web.1.t1s6i8hm2z3x@n1    | line`.
+async fn service_logs(context: &Context, call: &Invocation, mut options: docklab_api::Logs) -> CliResult {
+    use futures::StreamExt;
+    let name = call.argument(0);
+    let service = match context.api.inspect_service(name, false).await {
+        Err(error) if error.is_not_found() => return Err(CliError::new(format!("no such task or service: {name}"))),
+        other => value(&other?),
+    };
+    let service = text(&service, "/Spec/Name");
+    options.details = true;
+    let mut output = context.api.service_logs(name, options).await?;
+    let mut names = std::collections::HashMap::new();
+    while let Some(chunk) = output.next().await {
+        let chunk = chunk?;
+        for line in String::from_utf8_lossy(&chunk.bytes).split_inclusive('\n') {
+            let (time, rest) =
+                if call.flags.is_set("timestamps") { line.split_once(' ').unwrap_or(("", line)) } else { ("", line) };
+            let (details, message) = rest.split_once(' ').unwrap_or((rest, ""));
+            let detail = |key: &str| {
+                let prefix = format!("com.docker.swarm.{key}=");
+                details.split(',').find_map(|pair| pair.strip_prefix(&prefix).map(ToOwned::to_owned))
+            };
+            let (Some(node), Some(task)) = (detail("node.id"), detail("task.id")) else {
+                return Err(CliError::new("missing node id in details"));
+            };
+            if !names.contains_key(&task) {
+                let slot = context.api.inspect_task(&task).await.map_or(0, |task| number(&value(&task), "/Slot"));
+                let host =
+                    context.api.inspect_node(&node).await.map(|node| text(&value(&node), "/Description/Hostname"));
+                let short: String = task.chars().take(12).collect();
+                names.insert(task.clone(), format!("{service}.{slot}.{short}@{}", host.unwrap_or(node)));
+            }
+            let prefix = names.get(&task).cloned().unwrap_or_default();
+            let time = if time.is_empty() { String::new() } else { format!("{time} ") };
+            let text = if call.flags.is_set("raw") {
+                format!("{time}{message}")
+            } else {
+                format!("{time}{prefix}    | {message}")
+            };
+            match chunk.stream {
+                docklab_api::StdStream::Stderr => context.stderr(text).await,
+                _ => context.stdout(text).await,
+            }
+        }
+    }
     Ok(0)
 }
