@@ -53,6 +53,7 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
         "container diff" => show::diff(context, call).await,
         "container stats" => show::stats(context, call).await,
         "container prune" => system::prune_containers(context, call).await,
+        "container cp" => container::copy::copy(context, call).await,
         "container commit" => image::commit(context, call).await,
         "image ls" => image::list::ls(context, call).await,
         "image history" => image::list::history(context, call).await,

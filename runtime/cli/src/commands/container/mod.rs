@@ -1,5 +1,6 @@
 //! `docker container …`.
 
+pub(crate) mod copy;
 pub(crate) mod create;
 pub(crate) mod exec;
 pub(crate) mod lifecycle;

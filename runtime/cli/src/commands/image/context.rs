@@ -78,3 +78,48 @@ async fn append(console: &dyn Console, archive: &mut tar::Builder<Vec<u8>>, sour
         }
     }
 }
+
+/// Packs all of `root`, its names beginning with `prefix` (none when empty).
+pub(crate) async fn pack_below(console: &dyn Console, root: &str, prefix: &str) -> CliResult<Vec<u8>> {
+    let mut files = Vec::new();
+    walk(console, root, String::new(), &IgnoreFile::default(), &[], &mut files).await?;
+    let mut archive = tar::Builder::new(Vec::new());
+    if !prefix.is_empty() {
+        append(console, &mut archive, root, prefix).await?;
+    }
+    for path in files {
+        let name = if prefix.is_empty() { path.clone() } else { format!("{prefix}/{path}") };
+        append(console, &mut archive, &format!("{root}/{path}"), &name).await?;
+    }
+    archive.into_inner().map_err(|error| CliError::new(format!("packing {root}: {error}")))
+}
+
+/// Packs one file under another name.
+pub(crate) async fn pack_file(console: &dyn Console, source: &str, name: &str) -> CliResult<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    append(console, &mut archive, source, name).await?;
+    archive.into_inner().map_err(|error| CliError::new(format!("packing {source}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TestConsole;
+
+    #[test]
+    fn a_context_is_sorted_and_leaves_out_what_is_ignored() {
+        let console = TestConsole::new(0)
+            .with_file("app/b.txt", "b")
+            .with_file("app/a.txt", "a")
+            .with_file("app/.dockerignore", "b.txt\nDockerfile\n")
+            .with_file("app/Dockerfile", "FROM scratch\n");
+        let packed = futures::executor::block_on(pack(&console, "/root/app", "Dockerfile")).unwrap();
+        let mut archive = tar::Archive::new(packed.as_slice());
+        let names: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| String::from_utf8_lossy(&entry.unwrap().path_bytes()).into_owned())
+            .collect();
+        assert_eq!(names, [".dockerignore", "Dockerfile", "a.txt"]);
+    }
+}
