@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use docklab_api::DockerApi;
+use futures::StreamExt as _;
 
 use crate::{
     console::{Console, Stream},
@@ -34,6 +35,10 @@ impl Invocation {
 impl Context {
     pub(crate) fn new(api: Arc<dyn DockerApi>, console: Arc<dyn Console>) -> Self {
         Self { api, console }
+    }
+    /// Signals to the client; never ends, so it can be raced against other work.
+    pub(crate) fn signals(&self) -> futures::stream::BoxStream<'static, String> {
+        self.console.signals().chain(futures::stream::pending()).boxed()
     }
     pub(crate) async fn stdout(&self, text: impl AsRef<[u8]> + Send) {
         self.console.write(Stream::Stdout, text.as_ref()).await;

@@ -27,7 +27,7 @@ pub(crate) async fn wait(context: &Context, id: &str, quiet: bool) -> CliResult 
     let mut stable_since: Option<i128> = None;
     let mut first = true;
     let mut shown = String::new();
-    let mut signals = context.console.signals();
+    let mut signals = context.signals();
     loop {
         let service = value(&context.api.inspect_service(id, false).await?);
         let filters = Filters::new().with("service", id).with("_up-to-date", "true");

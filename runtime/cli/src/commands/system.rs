@@ -99,7 +99,7 @@ pub(crate) async fn events(context: &Context, call: &Invocation) -> CliResult {
         .transpose()
         .map_err(|error| CliError::with_status(64, format!("Error parsing format: {error}")))?;
     let mut stream = context.api.events(options).await?;
-    let mut signals = context.console.signals();
+    let mut signals = context.signals();
     loop {
         let event = match futures::future::select(stream.next(), signals.next()).await {
             futures::future::Either::Left((Some(event), _)) => value(&event?),

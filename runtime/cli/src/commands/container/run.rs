@@ -10,13 +10,14 @@ use crate::{
 
 /// `docker create`.
 pub(crate) async fn create_command(context: &Context, call: &Invocation) -> CliResult {
-    let id = create_container(context, call).await.map_err(|error| refused(call, &error.message))?;
+    let id = create_container(context, call).await.map_err(|error| refused("docker create", &error.message))?;
     context.line(id).await;
     Ok(0)
 }
 
-fn refused(call: &Invocation, message: &str) -> CliError {
-    CliError::with_status(125, format!("docker: {message}\n\nRun '{} --help' for more information", call.path))
+/// The help named is always the short form's, however the command was reached.
+fn refused(path: &str, message: &str) -> CliError {
+    CliError::with_status(125, format!("docker: {message}\n\nRun '{path} --help' for more information"))
 }
 
 /// `docker run`: create (pulling on 404), attach, register the wait, start, copy, exit with the container's status.
@@ -27,13 +28,7 @@ pub(crate) async fn run(context: &Context, call: &Invocation) -> CliResult {
     if tty && interactive && !detached && !context.console.is_terminal(Stream::Stdin) {
         return Err(CliError::new("the input device is not a TTY"));
     }
-    let short = Invocation {
-        command: call.command,
-        path: "docker run".to_owned(),
-        flags: flags.clone(),
-        arguments: Vec::new(),
-    };
-    let id = create_container(context, call).await.map_err(|error| refused(&short, &error.message))?;
+    let id = create_container(context, call).await.map_err(|error| refused("docker run", &error.message))?;
     let attach = flags.list("attach");
     let wants = |name: &str| attach.is_empty() || attach.iter().any(|stream| stream.eq_ignore_ascii_case(name));
     let attached = if detached {
@@ -60,7 +55,7 @@ pub(crate) async fn run(context: &Context, call: &Invocation) -> CliResult {
             drop(attached);
             let _ = ended.await;
         }
-        let mut failure = refused(&short, &daemon_message(&error));
+        let mut failure = refused("docker run", &daemon_message(&error));
         failure.status = start_status(&error.message);
         return Err(failure);
     }

@@ -235,7 +235,7 @@ pub(crate) async fn stats(context: &Context, call: &Invocation) -> CliResult {
             return Ok(0);
         }
         let pause = context.console.sleep(std::time::Duration::from_millis(500));
-        let mut signals = context.console.signals();
+        let mut signals = context.signals();
         if let futures::future::Either::Right(_) = futures::future::select(pause, signals.next()).await {
             return Ok(0);
         }

@@ -74,10 +74,10 @@ async fn copy_until_end(
     proxy: bool,
 ) -> CliResult<()> {
     let Attached { mut output, mut input, tty } = attached;
-    let typed = context.console.stdin();
+    // Without -i the client's input is left to whoever reads it next.
+    let typed = stdin.then(|| context.console.stdin());
     let pump: BoxFuture<'_, ()> = Box::pin(async move {
-        if stdin {
-            let mut typed = typed;
+        if let Some(mut typed) = typed {
             while let Some(bytes) = typed.next().await {
                 if input.send(bytes).await.is_err() {
                     break;
