@@ -1,9 +1,15 @@
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, RwLock},
+};
 
 use docklab_api::ApiResult;
 use docklab_host::Host;
 
-use crate::{EventBus, image::ImageStore};
+use crate::{
+    EventBus, containers::Containers, exec::Execs, image::ImageStore, networks::Networks, ports::PortTable,
+    prune::Pruning, records, swarm::Cluster, volumes::Volumes,
+};
 
 /// What differs between engines; the defaults are Docker's.
 #[derive(Debug, Clone, Default)]
@@ -22,8 +28,17 @@ pub struct Engine {
 pub struct Inner {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) options: EngineOptions,
+    /// The engine's own ID, the same after every restart.
+    pub(crate) id: String,
     pub events: EventBus,
     pub(crate) images: ImageStore,
+    pub(crate) containers: Containers,
+    pub(crate) execs: Execs,
+    pub(crate) networks: Networks,
+    pub(crate) volumes: Volumes,
+    pub(crate) ports: Mutex<PortTable>,
+    pub(crate) pruning: Pruning,
+    pub(crate) cluster: RwLock<Option<Arc<dyn Cluster>>>,
 }
 
 impl Deref for Engine {
@@ -38,11 +53,41 @@ impl Engine {
     /// containers again and applies restart policies.
     pub async fn open(host: Arc<dyn Host>, options: EngineOptions) -> ApiResult<Self> {
         let inner = Inner {
+            id: engine_id(&*host).await?,
             events: EventBus::new(Arc::clone(&host)),
             images: ImageStore::open(&*host).await?,
+            containers: Containers::default(),
+            execs: Execs::default(),
+            networks: Networks::default(),
+            volumes: Volumes::default(),
+            ports: Mutex::default(),
+            pruning: Pruning::default(),
+            cluster: RwLock::default(),
             host,
             options,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let engine = Self { inner: Arc::new(inner) };
+        engine.open_networks().await?;
+        engine.open_volumes().await?;
+        engine.open_containers().await?;
+        Ok(engine)
     }
+}
+
+/// The engine's UUID: drawn once, then kept.
+async fn engine_id(host: &dyn Host) -> ApiResult<String> {
+    const KIND: &str = "engine";
+    if let Some((_, id)) = records::load::<String>(host, KIND).await?.into_iter().find(|(key, _)| key == "id") {
+        return Ok(id);
+    }
+    let mut bytes = [0; 16];
+    host.random(&mut bytes);
+    // Version 4, variant 1.
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let digits = hex::encode(bytes);
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| digits.get(range).unwrap_or_default());
+    let id = groups.join("-");
+    records::put(host, KIND, "id", &id).await?;
+    Ok(id)
 }

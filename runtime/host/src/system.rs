@@ -86,4 +86,9 @@ pub trait Volumes: Send + Sync {
     async fn remove_volume(&self, name: &str) -> HostResult<()>;
     /// Bytes.
     async fn volume_size(&self, name: &str) -> HostResult<u64>;
+    /// Whether a path of the machine is there to be bound (`--mount type=bind` refuses a missing one at create). A host
+    /// that cannot tell says yes; the start then fails.
+    async fn bind_source_exists(&self, _path: &str) -> HostResult<bool> {
+        Ok(true)
+    }
 }

@@ -1,0 +1,162 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use docklab_api::{
+    ApiError, ApiResult, CreateContainer,
+    models::{ContainerConfig, ContainerCreateBody, ContainerCreateResponse, HostConfig, Mount, NetworkingConfig},
+};
+
+use super::{
+    Container, KIND, defaults, merge, mounts,
+    record::{Endpoint, Record, State},
+    validate,
+};
+use crate::{Engine, HostResultExt, image::ResolvedImage, names, object_id, records, short_id};
+
+/// How often a random name is drawn before the short ID becomes the name.
+const NAME_TRIES: usize = 6;
+
+impl Engine {
+    pub(crate) async fn create(
+        &self,
+        options: CreateContainer,
+        mut body: ContainerCreateBody,
+    ) -> ApiResult<ContainerCreateResponse> {
+        let info = self.host.info();
+        let mut host_config = body.host_config.take().unwrap_or_default();
+        let networking = body.networking_config.take().unwrap_or_default();
+        let mut config = merge::config_of(body);
+        let warnings = validate::validate(&config, &host_config, info.cpus)?;
+        defaults::complete(&mut host_config, info.cgroup_version);
+        self.resolve_shared_namespaces(&mut host_config)?;
+        let image = self.images.resolve(config.image.as_deref().unwrap_or(""))?;
+        merge::with_image(&mut config, &image.config)?;
+        let endpoints = endpoints(&host_config, &config, networking)?;
+        let mounts = mounts::plan(&config, &host_config, self.inherited_mounts(&host_config)?)?;
+
+        let id = object_id(&*self.host);
+        let name = self.take_name(options.name.as_deref().unwrap_or(""), &id)?;
+        if config.hostname.as_deref().unwrap_or("").is_empty() {
+            let host_network = host_config.network_mode.as_deref() == Some("host");
+            config.hostname = Some(if host_network { info.hostname } else { short_id(&id).to_owned() });
+        }
+        let record = make_record(&*self.host, &id, &name, &image, config, host_config, mounts, endpoints);
+        match self.finish_create(record, &image).await {
+            Ok(()) => Ok(ContainerCreateResponse { id, warnings }),
+            Err(error) => {
+                self.containers.release_name(&name);
+                Err(error)
+            }
+        }
+    }
+
+    async fn finish_create(&self, mut record: Record, image: &ResolvedImage) -> ApiResult<()> {
+        let requested: Vec<Mount> = record.host_config.mounts.clone().unwrap_or_default();
+        self.prepare_mounts(&mut record.mounts, &requested).await?;
+        self.host.create_rootfs(&record.id, image.chain_id.as_deref()).await.api()?;
+        if let Err(error) = records::put(&*self.host, KIND, &record.id, &record).await {
+            let _ = self.host.remove_rootfs(&record.id).await;
+            return Err(error);
+        }
+        let container = Arc::new(Container::new(record));
+        self.containers.insert(Arc::clone(&container));
+        self.container_event(&container, "create", &[]);
+        Ok(())
+    }
+
+    /// `container:name` becomes `container:id`, so that renaming the other does not matter.
+    fn resolve_shared_namespaces(&self, host_config: &mut HostConfig) -> ApiResult<()> {
+        for mode in [&mut host_config.network_mode, &mut host_config.pid_mode, &mut host_config.ipc_mode] {
+            if let Some(name) = mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) {
+                let other = self.container(name)?;
+                *mode = Some(format!("container:{}", other.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_name(&self, wanted: &str, id: &str) -> ApiResult<String> {
+        let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
+        if !wanted.is_empty() {
+            return self.reserve_name(wanted, id).map(|()| wanted.to_owned());
+        }
+        for attempt in 0..NAME_TRIES {
+            let name = names::random(&*self.host, attempt > 0);
+            if self.containers.reserve_name(&name, id).is_ok() {
+                return Ok(name);
+            }
+        }
+        let name = short_id(id);
+        self.reserve_name(name, id).map(|()| name.to_owned())
+    }
+
+    /// Checks a name and takes it for `id`, or says who has it.
+    pub(crate) fn reserve_name(&self, name: &str, id: &str) -> ApiResult<()> {
+        if !names::is_valid(name) {
+            return Err(ApiError::invalid(format!(
+                "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+            )));
+        }
+        self.containers.reserve_name(name, id).map_err(|holder| {
+            ApiError::conflict(format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to remove \
+                 (or rename) that container to be able to reuse that name."
+            ))
+        })
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // the parts of one record
+fn make_record(
+    host: &dyn docklab_host::Host,
+    id: &str,
+    name: &str,
+    image: &ResolvedImage,
+    config: ContainerConfig,
+    host_config: HostConfig,
+    mounts: Vec<super::record::Mountpoint>,
+    endpoints: BTreeMap<String, Endpoint>,
+) -> Record {
+    let mut words = config.entrypoint.iter().flatten().chain(config.cmd.iter().flatten()).cloned();
+    Record {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        created: host.now(),
+        path: words.next().unwrap_or_default(),
+        args: words.collect(),
+        image_id: image.id.clone(),
+        image_familiar: image.familiar.clone(),
+        config,
+        host_config,
+        mounts,
+        endpoints,
+        state: State::default(),
+        restart_count: 0,
+        manually_stopped: false,
+        ports: Vec::new(),
+        sandbox: String::new(),
+    }
+}
+
+/// Where the container will be attached: the network of its mode, and what the request adds.
+fn endpoints(
+    host_config: &HostConfig,
+    config: &ContainerConfig,
+    networking: NetworkingConfig,
+) -> ApiResult<BTreeMap<String, Endpoint>> {
+    let mut endpoints = BTreeMap::new();
+    let mode = host_config.network_mode.as_deref().unwrap_or("bridge");
+    if mode.starts_with("container:") || config.network_disabled == Some(true) {
+        return Ok(endpoints);
+    }
+    for (network, settings) in networking.endpoints_config.unwrap_or_default() {
+        let network = if network == "default" { "bridge".to_owned() } else { network };
+        endpoints.insert(network, Endpoint::from_settings(&settings)?);
+    }
+    let primary = endpoints.entry(mode.to_owned()).or_default();
+    if let Some(mac) = config.mac_address.as_deref().filter(|mac| !mac.is_empty())
+        && primary.wanted_mac.is_empty()
+    {
+        mac.clone_into(&mut primary.wanted_mac);
+    }
+    Ok(endpoints)
+}

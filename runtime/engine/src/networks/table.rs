@@ -1,0 +1,228 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use docklab_api::{ApiError, ApiResult, models::Ipam};
+use docklab_host::{NetworkDriver, NetworkSpec};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::ipam::{AddressPool, Subnet};
+use crate::{Engine, object_id, records, short_id};
+
+pub(crate) const KIND: &str = "network";
+
+/// Everything durable about one network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NetworkRecord {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created: Timestamp,
+    /// `bridge`, `host`, `null`, `overlay`.
+    pub(crate) driver: String,
+    /// `local`, or `swarm` for one that a cluster gave.
+    pub(crate) scope: String,
+    pub(crate) ipam: Ipam,
+    /// The user chose the subnet, so endpoints may choose addresses.
+    pub(crate) configured: bool,
+    pub(crate) internal: bool,
+    pub(crate) attachable: bool,
+    pub(crate) ingress: bool,
+    pub(crate) options: HashMap<String, String>,
+    pub(crate) labels: HashMap<String, String>,
+    /// Of an overlay network.
+    pub(crate) vni: Option<u32>,
+}
+
+impl NetworkRecord {
+    fn addressing(&self) -> Option<(Subnet, Option<Subnet>, IpAddr, Vec<IpAddr>)> {
+        let config = self.ipam.config.as_ref()?.first()?;
+        let subnet = Subnet::parse(config.subnet.as_deref()?).ok()?;
+        let range = config.ip_range.as_deref().and_then(|range| Subnet::parse(range).ok());
+        let gateway = config.gateway.as_deref().and_then(|gateway| gateway.parse().ok());
+        let reserved = config.auxiliary_addresses.iter().flatten().filter_map(|(_, address)| address.parse().ok());
+        Some((subnet, range, gateway.unwrap_or_else(|| subnet.first_host()), reserved.collect()))
+    }
+
+    /// What the host makes of it; `None` for `host` and `null`, which need nothing.
+    pub(crate) fn spec(&self) -> Option<NetworkSpec> {
+        let (subnet, _, gateway, _) = self.addressing()?;
+        let interface = match self.options.get("com.docker.network.bridge.name") {
+            Some(name) => name.clone(),
+            None => format!("br-{}", short_id(&self.id)),
+        };
+        Some(NetworkSpec {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            driver: match self.vni {
+                Some(vni) => NetworkDriver::Overlay { vni },
+                None => NetworkDriver::Bridge,
+            },
+            subnet: subnet.to_string(),
+            gateway,
+            internal: self.internal,
+            interface,
+            dns: self.name != "bridge",
+            mtu: self.options.get("com.docker.network.driver.mtu").and_then(|mtu| mtu.parse().ok()),
+        })
+    }
+}
+
+/// A network and its live bookkeeping.
+pub(crate) struct Network {
+    pub(crate) record: NetworkRecord,
+    /// `None` for `host` and `null`.
+    pub(crate) pool: Option<Mutex<AddressPool>>,
+    /// Keeps updates of the names that containers resolve in order.
+    pub(crate) naming: tokio::sync::Mutex<()>,
+    /// Names that are not containers' (swarm services).
+    pub(crate) extra_names: Mutex<Vec<(String, Vec<IpAddr>)>>,
+}
+
+impl Network {
+    pub(crate) fn new(record: NetworkRecord) -> Self {
+        let pool = record
+            .addressing()
+            .map(|(subnet, range, gateway, reserved)| Mutex::new(AddressPool::new(subnet, range, gateway, &reserved)));
+        Self { record, pool, naming: tokio::sync::Mutex::default(), extra_names: Mutex::default() }
+    }
+
+    pub(crate) fn subnet(&self) -> Option<Subnet> {
+        self.record.addressing().map(|(subnet, ..)| subnet)
+    }
+
+    pub(crate) fn gateway(&self) -> Option<IpAddr> {
+        self.record.addressing().map(|(_, _, gateway, _)| gateway)
+    }
+
+    /// One that the user made: containers on it have names and may have aliases.
+    pub(crate) fn is_user_defined(&self) -> bool {
+        !is_predefined(&self.record.name)
+    }
+
+    pub(crate) fn release(&self, address: IpAddr) {
+        if let Some(pool) = &self.pool {
+            pool.lock().unwrap_or_else(PoisonError::into_inner).release(address);
+        }
+    }
+}
+
+pub(crate) fn is_predefined(name: &str) -> bool {
+    matches!(name, "bridge" | "host" | "none" | "default")
+}
+
+/// All networks of an engine.
+#[derive(Default)]
+pub(crate) struct Networks {
+    by_id: RwLock<BTreeMap<String, Arc<Network>>>,
+    /// Held while a network is made, so that no two get one name or subnet.
+    pub(crate) creating: tokio::sync::Mutex<()>,
+}
+
+impl Networks {
+    pub(crate) fn all(&self) -> Vec<Arc<Network>> {
+        self.by_id.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Finds by full ID, name or unique ID prefix.
+    pub(crate) fn find(&self, reference: &str) -> ApiResult<Arc<Network>> {
+        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(network) = by_id.get(reference) {
+            return Ok(Arc::clone(network));
+        }
+        let reference = if reference == "default" { "bridge" } else { reference };
+        if let Some(network) = by_id.values().find(|network| network.record.name == reference) {
+            return Ok(Arc::clone(network));
+        }
+        let not_found = || ApiError::not_found(format!("network {reference} not found"));
+        if reference.is_empty() {
+            return Err(not_found());
+        }
+        let mut candidates = by_id.range(reference.to_owned()..).take_while(|(id, _)| id.starts_with(reference));
+        match (candidates.next(), candidates.next()) {
+            (Some((_, network)), None) => Ok(Arc::clone(network)),
+            (Some(_), Some(_)) => {
+                let count = by_id.keys().filter(|id| id.starts_with(reference)).count();
+                Err(ApiError::invalid(format!(
+                    "network {reference} is ambiguous ({count} matches found based on ID prefix)"
+                )))
+            }
+            (None, _) => Err(not_found()),
+        }
+    }
+
+    pub(crate) fn insert(&self, network: Arc<Network>) {
+        self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(network.record.id.clone(), network);
+    }
+
+    pub(crate) fn remove(&self, id: &str) {
+        self.by_id.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    pub(crate) fn subnets(&self) -> Vec<Subnet> {
+        self.all().iter().filter_map(|network| network.subnet()).collect()
+    }
+}
+
+impl Engine {
+    /// Loads the networks, makes the predefined ones at the first start, and has the host make them again.
+    pub(crate) async fn open_networks(&self) -> ApiResult<()> {
+        for (_, record) in records::load::<NetworkRecord>(&*self.host, KIND).await? {
+            self.networks.insert(Arc::new(Network::new(record)));
+        }
+        for (name, driver) in [("bridge", "bridge"), ("host", "host"), ("none", "null")] {
+            if self.networks.find(name).is_err() {
+                let record = self.predefined(name, driver);
+                records::put(&*self.host, KIND, &record.id, &record).await?;
+                self.networks.insert(Arc::new(Network::new(record)));
+            }
+        }
+        for network in self.networks.all() {
+            if let Some(spec) = network.record.spec()
+                && let Err(error) = self.host.create_network(&spec).await
+            {
+                // Containers on it fail to start and say why; the engine itself works.
+                tracing::error!(network = network.record.name, %error, "the network could not be made");
+            }
+        }
+        Ok(())
+    }
+
+    fn predefined(&self, name: &str, driver: &str) -> NetworkRecord {
+        let bridge = name == "bridge";
+        let config = docklab_api::models::IpamConfig {
+            subnet: Some("172.17.0.0/16".to_owned()),
+            gateway: Some("172.17.0.1".to_owned()),
+            ..Default::default()
+        };
+        let options = [
+            ("com.docker.network.bridge.default_bridge", "true"),
+            ("com.docker.network.bridge.enable_icc", "true"),
+            ("com.docker.network.bridge.enable_ip_masquerade", "true"),
+            ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"),
+            ("com.docker.network.bridge.name", "docker0"),
+            ("com.docker.network.driver.mtu", "1500"),
+        ];
+        NetworkRecord {
+            id: object_id(&*self.host),
+            name: name.to_owned(),
+            created: self.host.now(),
+            driver: driver.to_owned(),
+            scope: "local".to_owned(),
+            ipam: Ipam { driver: Some("default".to_owned()), config: bridge.then(|| vec![config]), options: None },
+            configured: false,
+            internal: false,
+            attachable: false,
+            ingress: false,
+            options: if bridge {
+                options.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+            } else {
+                HashMap::new()
+            },
+            labels: HashMap::new(),
+            vni: None,
+        }
+    }
+}
