@@ -93,8 +93,9 @@ export class TerminalView {
     this.fitting.fit();
   }
 
+  // The bytes lie in the module's memory, which will have changed by the time xterm.js parses them.
   write(bytes) {
-    this.terminal.write(bytes);
+    this.terminal.write(bytes.slice());
   }
 
   focus() {

@@ -56,7 +56,7 @@ pub(super) fn Card(props: &CardProps) -> Html {
         }
     });
     let width = props.width;
-    let text_width = width - 32.0;
+    let (text_width, inner) = (width - 32.0, width - 20.0);
     let image = if container.stand_in { format!("{} (stand-in)", container.image) } else { container.image.clone() };
     let address = container.endpoints.iter().map(|endpoint| endpoint.address.as_str()).find(|one| !one.is_empty());
     let ports: Vec<String> = container.ports.iter().map(port_text).collect();
@@ -69,7 +69,7 @@ pub(super) fn Card(props: &CardProps) -> Html {
                 data-leaving={props.leaving.to_string()} {onclick} {onkeydown}
             >
                 <rect class="body" width={width.to_string()} height={CARD_HEIGHT.to_string()} rx="10" />
-                <path class="edge" d={format!("M0 10a10 10 0 0 1 10-10h{}a10 10 0 0 1 10 10v1h-{width}z", width - 20.0)} />
+                <path class="edge" d={format!("M0 10a10 10 0 0 1 10-10h{inner}a10 10 0 0 1 10 10a12 5 0 0 0-10-5h-{inner}a12 5 0 0 0-10 5z")} />
                 <text class="name" x="16" y="30">{ shorten(&container.name, text_width - 92.0) }</text>
                 <circle class="lamp" cx={(width - 18.0).to_string()} cy="25.5" r="4" />
                 <text class="state" x={(width - 28.0).to_string()} y="30" text-anchor="end">{ container.state_text() }</text>
@@ -81,31 +81,35 @@ pub(super) fn Card(props: &CardProps) -> Html {
                 if container.pid > 0 {
                     <text class="host-pid" x={(width - 22.0).to_string()} y="77" text-anchor="end">{ format!("host {}", container.pid) }</text>
                 }
-                <g class="namespaces">{ for namespaces(container, width) }</g>
+                <g class="namespaces">{ for namespaces(container, width).into_iter() }</g>
                 <text class="ports" x="16" y={(CARD_HEIGHT - 15.0).to_string()}>{ shorten(&place.join("   "), text_width) }</text>
             </g>
         </g>
     }
 }
 
-/// Six small walls: solid where the container has its own, dashed where it looks through.
-fn namespaces(container: &ContainerView, width: f64) -> impl Iterator<Item = Html> + '_ {
-    #[allow(clippy::cast_precision_loss)] // six
-    let step = (width - 24.0) / container.namespaces.len().max(1) as f64;
-    container.namespaces.iter().enumerate().map(move |(index, namespace)| {
-        #[allow(clippy::cast_precision_loss)] // six
-        let x = 12.0 + index as f64 * step;
+/// Six small walls: solid where the container has its own, dashed where it looks through. Their widths follow their names.
+fn namespaces(container: &ContainerView, width: f64) -> Vec<Html> {
+    #[allow(clippy::cast_precision_loss)] // short words
+    let weight = |kind: &str| kind.len() as f64 + 2.4;
+    let whole: f64 = container.namespaces.iter().map(|namespace| weight(namespace.kind)).sum();
+    let mut x = 12.0;
+    let mut walls = Vec::new();
+    for namespace in &container.namespaces {
+        let step = (width - 24.0) * weight(namespace.kind) / whole;
         let (sharing, title) = match &namespace.sharing {
             Sharing::Own => ("own", format!("its own {} namespace", namespace.kind)),
             Sharing::Host => ("shared", format!("the host's {} namespace", namespace.kind)),
             Sharing::Container(other) => ("shared", format!("the {} namespace of {other}", namespace.kind)),
         };
-        html! {
+        walls.push(html! {
             <g key={namespace.kind} class="namespace" data-sharing={sharing}>
                 <title>{ title }</title>
-                <rect x={(x + 1.5).to_string()} y="96" width={(step - 3.0).to_string()} height="19" rx="4" />
-                <text x={(x + step / 2.0).to_string()} y="109.5" text-anchor="middle">{ namespace.kind }</text>
+                <rect x={(x + 1.5).to_string()} y="95" width={(step - 3.0).to_string()} height="18" rx="4" />
+                <text x={(x + step / 2.0).to_string()} y="107" text-anchor="middle">{ namespace.kind }</text>
             </g>
-        }
-    })
+        });
+        x += step;
+    }
+    walls
 }

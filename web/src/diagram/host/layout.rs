@@ -3,14 +3,18 @@
 use crate::observe::{ContainerView, NodeView};
 
 pub(super) const MARGIN: f64 = 14.0;
-pub(super) const CARD_HEIGHT: f64 = 148.0;
+pub(super) const CARD_HEIGHT: f64 = 142.0;
 const CARD_LEAST: f64 = 206.0;
 const CARD_MOST: f64 = 300.0;
 const GUTTER: f64 = 34.0;
 const ROW_GAP: f64 = 26.0;
-const HEADER: f64 = 52.0;
+const HEADER: f64 = 46.0;
 const RAIL: f64 = 30.0;
 const KERNEL: f64 = 44.0;
+/// The small type is still 9 px high.
+const LEAST_SCALE: f64 = 0.78;
+/// Below this the pane is only a strip, and scrolls.
+const LEAST_HEIGHT: f64 = 160.0;
 
 pub(super) struct Place {
     pub(super) x: f64,
@@ -65,7 +69,7 @@ impl Layout {
             columns += 1;
         }
         let card_width = (inner / number(columns) - GUTTER).min(CARD_MOST);
-        let top = 30.0;
+        let top = 22.0;
         let cards_top = top + HEADER + 10.0;
         let cards: Vec<Place> = (0..containers.len())
             .map(|index| Place {
@@ -107,6 +111,17 @@ impl Layout {
         };
         layout.connect(containers, columns);
         layout
+    }
+
+    /// The layout for a pane of this size: one that is too high is drawn smaller, as far as it stays legible, so that the
+    /// kernel stays in sight. Returns the scale too.
+    pub(super) fn fitting(width: f64, height: f64, containers: &[&ContainerView], view: &NodeView) -> (Self, f64) {
+        let layout = Self::new(width, containers, view);
+        if layout.height <= height || height < LEAST_HEIGHT {
+            return (layout, 1.0);
+        }
+        let scale = (height / layout.height).max(LEAST_SCALE);
+        (Self::new(width / scale, containers, view), scale)
     }
 
     /// Ports come down from the host's edge, networks lie below; wires run in the gutter left of a card's column.

@@ -63,26 +63,27 @@ fn use_stage(view: &Rc<NodeView>) -> Vec<(ContainerView, bool)> {
 #[component]
 pub fn HostDiagram(props: &HostDiagramProps) -> Html {
     let frame = use_node_ref();
-    let width = use_state(|| FIRST_WIDTH);
+    let size = use_state(|| (FIRST_WIDTH, f64::INFINITY));
     {
-        let width = width.clone();
+        let size = size.clone();
         use_effect_with(frame.clone(), move |frame| {
-            let listener = frame
-                .cast::<web_sys::Element>()
-                .and_then(|element| SizeListener::new(&element, move |measured, _| width.set(measured.max(280.0))));
+            let listener = frame.cast::<web_sys::Element>().and_then(|element| {
+                SizeListener::new(&element, move |width, height| size.set((width.max(280.0), height)))
+            });
             move || drop(listener)
         });
     }
     let stage = use_stage(&props.view);
     let view = &*props.view;
     let containers: Vec<&ContainerView> = stage.iter().map(|(container, _)| container).collect();
-    let layout = Layout::new(*width, &containers, view);
+    let (width, height) = *size;
+    let (layout, scale) = Layout::fitting(width, height, &containers, view);
     let (full_width, full_height) = (layout.width.to_string(), layout.height.to_string());
     html! {
         <div class="host-diagram" ref={frame}>
             <svg
                 role="group" aria-label={format!("{} with {} containers", view.name, view.containers.len())}
-                viewBox={format!("0 0 {full_width} {full_height}")} width={full_width} height={full_height}
+                viewBox={format!("0 0 {full_width} {full_height}")} width={width.to_string()} height={(layout.height * scale).to_string()}
             >
                 <defs>
                     <pattern id="paused-stripes" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
