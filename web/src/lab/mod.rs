@@ -6,6 +6,8 @@ mod goal;
 mod judge;
 mod quiz;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
@@ -237,30 +239,32 @@ fn DiagramPane(props: &DiagramPaneProps) -> Html {
         Callback::from(move |()| selected.set(None))
     };
     html! {
-        <>
-            <div class="diagram-bar">
-                if props.nodes.len() > 1 {
-                    <span class="segments" role="group" aria-label="Node">
-                        { for props.nodes.iter().map(|name| {
-                            let (chosen, to) = (chosen_node.clone(), name.clone());
-                            html! { <button type="button" key={name.clone()} aria-pressed={(node == *name).to_string()}
-                                onclick={Callback::from(move |_: MouseEvent| chosen.set(Some(to.clone())))}>{ name }</button> }
-                        }) }
-                    </span>
+            <>
+                <div class="diagram-bar">
+                    if props.nodes.len() > 1 {
+                        <span class="segments" role="group" aria-label="Node">
+                            { for props.nodes.iter().map(|name| {
+                                let (chosen, to) = (chosen_node.clone(), name.clone());
+                                html! { <button type="button" key={name.clone()} aria-pressed={(node == *name).to_string()}
+                                    onclick={Callback::from(move |_: MouseEvent| chosen.set(Some(to.clone())))}>{ name }</button> }
+                            }) }
+                        </span>
+                    }
+                    <Goal step={step.cloned()} report={step.and_then(|step| props.state.reports.get(&step.slug)).cloned()} />
+                    <span class="segments" role="group" aria-label="Show as">{ show(false, "Diagram") }{ show(true, "Table") }</span>
+                </div>
+                <div class="diagram-main">
+    <div class="diagram-stage">
+                    { match (view, *as_table) {
+                        (None, _) => html! { <p class="waiting">{ "Waiting for the engine…" }</p> },
+                        (Some(view), true) => html! { <HostTable {view} on_select={on_select} /> },
+                        (Some(view), false) => html! { <HostDiagram {view} selected={(*selected).clone()} {on_select} /> },
+                    } }
+                </div>
+                if let Some(container) = container {
+                    <Details session={props.session.clone()} node={node} {container} on_close={close} />
                 }
-                <Goal step={step.cloned()} report={step.and_then(|step| props.state.reports.get(&step.slug)).cloned()} />
-                <span class="segments" role="group" aria-label="Show as">{ show(false, "Diagram") }{ show(true, "Table") }</span>
-            </div>
-            <div class="diagram-stage">
-                { match (view, *as_table) {
-                    (None, _) => html! { <p class="waiting">{ "Waiting for the engine…" }</p> },
-                    (Some(view), true) => html! { <HostTable {view} on_select={on_select} /> },
-                    (Some(view), false) => html! { <HostDiagram {view} selected={(*selected).clone()} {on_select} /> },
-                } }
-            </div>
-            if let Some(container) = container {
-                <Details session={props.session.clone()} node={node} {container} on_close={close} />
-            }
-        </>
-    }
+    </div>
+    </>
+        }
 }

@@ -11,6 +11,8 @@ const ROW_GAP: f64 = 26.0;
 const HEADER: f64 = 46.0;
 const RAIL: f64 = 30.0;
 const KERNEL: f64 = 44.0;
+/// A plug with the space around it.
+const PLUG: f64 = 64.0;
 /// The small type is still 9 px high.
 const LEAST_SCALE: f64 = 0.78;
 /// Below this the pane is only a strip, and scrolls.
@@ -113,6 +115,18 @@ impl Layout {
         layout
     }
 
+    /// The first place on the host's edge, from `x` to the right, where no plug is yet. An edge that is full is shared.
+    fn free_edge(&self, mut x: f64) -> f64 {
+        let wanted = x;
+        while self.plugs.iter().any(|plug| (plug.x - x).abs() < PLUG) {
+            x += PLUG;
+            if x > self.width - MARGIN - PLUG / 2.0 {
+                return wanted;
+            }
+        }
+        x
+    }
+
     /// The layout for a pane of this size: one that is too high is drawn smaller, as far as it stays legible, so that the
     /// kernel stays in sight. Returns the scale too.
     pub(super) fn fitting(width: f64, height: f64, containers: &[&ContainerView], view: &NodeView) -> (Self, f64) {
@@ -135,11 +149,11 @@ impl Layout {
                     continue;
                 }
                 // The first row is reached from above, later ones around the cards before them.
-                let x = place.x + 44.0 + number(order) * 66.0 + row * 14.0;
+                let x = self.free_edge(place.x + 44.0 + number(order) * PLUG);
                 let path = if row == 0.0 {
                     format!("M{x} {} V{}", self.top, place.y)
                 } else {
-                    let gutter = place.x - 12.0 - row * 5.0;
+                    let gutter = place.x - 12.0 - (row % 4.0) * 5.0;
                     format!("M{x} {} V{} H{gutter} V{} H{}", self.top, self.top + 20.0, place.y + 22.0, place.x)
                 };
                 self.plugs.push(Plug { x, label: host_port });
@@ -154,7 +168,7 @@ impl Layout {
             }
             for (order, endpoint) in container.endpoints.iter().enumerate() {
                 let Some(rail) = self.rails.iter().find(|rail| rail.name == endpoint.network) else { continue };
-                let gutter = place.x - 12.0 - row * 5.0 - number(order) * 4.0;
+                let gutter = place.x - 12.0 - (row % 4.0) * 5.0 - number(order) * 4.0;
                 let y = place.y + CARD_HEIGHT - 20.0;
                 self.wires.push(Wire {
                     key: format!("{}-{}", container.id, endpoint.network),

@@ -3,6 +3,8 @@
 mod card;
 mod layout;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
