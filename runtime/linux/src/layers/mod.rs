@@ -78,7 +78,12 @@ impl LayerStore {
 
 impl Parts {
     /// Reads a whole layer into a directory beside the store, then publishes it.
-    fn unpack(&self, parent: Option<&str>, compression: Compression, tar: impl Read + 'static) -> HostResult<UnpackedLayer> {
+    fn unpack(
+        &self,
+        parent: Option<&str>,
+        compression: Compression,
+        tar: impl Read + 'static,
+    ) -> HostResult<UnpackedLayer> {
         let beneath = self.store.directories(parent)?;
         let temporary = self.store.temporary()?;
         let diff = temporary.path.join("diff");
@@ -184,9 +189,7 @@ impl Layers for LinuxHost {
     async fn read_blob(&self, digest: &str, offset: u64) -> HostResult<ByteStream> {
         let digest = digest.to_owned();
         let mut file = self.inner.layers.run(move |parts| parts.blobs.open_at(&digest, offset)).await?;
-        Ok(produce(move |output| {
-            io::copy(&mut file, output).map(drop).map_err(|error| io_error("read blob", error))
-        }))
+        Ok(produce(move |output| io::copy(&mut file, output).map(drop).map_err(|error| io_error("read blob", error))))
     }
 
     async fn remove_blob(&self, digest: &str) -> HostResult<()> {
@@ -263,9 +266,7 @@ impl Layers for LinuxHost {
         let (root, path) = (Root::Container(container.to_owned()), path.to_owned());
         let reader = StreamReader::new(Handle::current(), tar);
         self.look(&root, move |stack| {
-            let node = stack
-                .lookup(Path::new(&path), true)?
-                .ok_or_else(|| HostError::NoSuchFile(path.clone()))?;
+            let node = stack.lookup(Path::new(&path), true)?.ok_or_else(|| HostError::NoSuchFile(path.clone()))?;
             if !node.is_directory() {
                 return Err(HostError::NotADirectory(display(&node.path)));
             }

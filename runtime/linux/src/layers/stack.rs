@@ -225,19 +225,36 @@ impl Stack {
     /// As [`Self::lookup`], but what does not exist stays in the path as it was written: where a file of this name would be
     /// made. `..` beyond the root is the root.
     pub(crate) fn resolve_missing(&self, path: &Path) -> HostResult<PathBuf> {
-        let names = components(path);
+        let mut rest = components(path);
         let mut resolved = PathBuf::new();
-        for name in names {
+        let mut links = 0;
+        while let Some(name) = rest.pop_front() {
             if name == ".." {
                 resolved.pop();
                 continue;
             }
             let next = resolved.join(&name);
-            resolved = match self.lookup(&next, true) {
-                Ok(Some(node)) => node.path,
-                Ok(None) | Err(HostError::NotADirectory(_)) => next,
+            let node = match self.lookup(&next, false) {
+                Ok(node) => node,
+                Err(HostError::NotADirectory(_)) => None,
                 Err(error) => return Err(error),
             };
+            match node {
+                Some(node) if node.format() == libc::S_IFLNK => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(HostError::Other(format!("{}: too many levels of symbolic links", path.display())));
+                    }
+                    let target = self.read_link(&node)?;
+                    if target.as_bytes().starts_with(b"/") {
+                        resolved = PathBuf::new();
+                    }
+                    for name in components(Path::new(&target)).into_iter().rev() {
+                        rest.push_front(name);
+                    }
+                }
+                _ => resolved = next,
+            }
         }
         Ok(resolved)
     }

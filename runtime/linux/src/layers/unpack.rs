@@ -407,7 +407,11 @@ impl Extraction {
         if is_directory(&stat) {
             self.directory_times.retain(|directory, _| !directory.starts_with(path));
         }
-        remove_tree(parent, name, &stat).map_err(|error| errno(format!("remove {}", display(path)), error))
+        match remove_tree(parent, name, &stat) {
+            // Set aside just now.
+            Err(Errno::ENOENT) => Ok(()),
+            result => result.map_err(|error| errno(format!("remove {}", display(path)), error)),
+        }
     }
 
     fn set_aside(&mut self, path: &Path) -> HostResult<()> {
@@ -459,10 +463,11 @@ fn metadata(entry: &mut tar::Entry<'_, impl Read>) -> HostResult<Metadata> {
     let header = entry.header();
     let broken = |error: io::Error| tar_error("read header", error);
     let owner = |value: u64| u32::try_from(value).map_err(|error| HostError::InvalidTar(format!("owner: {error}")));
-    let uid = Uid::from_raw(owner(header.uid().map_err(broken)?)?);
-    let gid = Gid::from_raw(owner(header.gid().map_err(broken)?)?);
-    let mode = Mode::from_bits_truncate(header.mode().map_err(broken)? & 0o7777);
-    let mut modified = TimeSpec::new(header.mtime().map_err(broken)?.try_into().unwrap_or(i64::MAX), 0);
+    let fields = header.as_old();
+    let uid = Uid::from_raw(owner(number(&fields.uid, header.uid())?)?);
+    let gid = Gid::from_raw(owner(number(&fields.gid, header.gid())?)?);
+    let mode = Mode::from_bits_truncate(number(&fields.mode, header.mode())? & 0o7777);
+    let mut modified = TimeSpec::new(number(&fields.mtime, header.mtime())?.try_into().unwrap_or(i64::MAX), 0);
     let mut attributes = Vec::new();
     if let Some(extensions) = entry.pax_extensions().map_err(broken)? {
         for extension in extensions {
@@ -479,6 +484,14 @@ fn metadata(entry: &mut tar::Entry<'_, impl Read>) -> HostResult<Metadata> {
         }
     }
     Ok(Metadata { uid, gid, mode, modified, attributes })
+}
+
+/// A header's number; an empty field is zero, as other readers have it.
+fn number<T: Default>(field: &[u8], parsed: io::Result<T>) -> HostResult<T> {
+    match parsed {
+        Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(T::default()),
+        result => result.map_err(|error| tar_error("read header", error)),
+    }
 }
 
 /// PAX times: seconds since 1970, with a decimal fraction.
@@ -498,7 +511,7 @@ fn apply(fd: &impl AsFd, metadata: &Metadata) -> io::Result<()> {
     fchown(fd, Some(metadata.uid), Some(metadata.gid))?;
     fchmod(fd, metadata.mode)?;
     for (name, value) in &metadata.attributes {
-        match xattr::set(descriptor_path(fd), name, value) {
+        match xattr::set_deref(descriptor_path(fd), name, value) {
             // The file system has no such attributes; Docker unpacks such layers too.
             Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {}
             result => result?,
@@ -508,7 +521,7 @@ fn apply(fd: &impl AsFd, metadata: &Metadata) -> io::Result<()> {
 }
 
 fn set_opaque(directory: &impl AsFd) -> io::Result<()> {
-    xattr::set(descriptor_path(directory), OPAQUE, b"y")
+    xattr::set_deref(descriptor_path(directory), OPAQUE, b"y")
 }
 
 pub(crate) fn make_whiteout(parent: &impl AsFd, name: &OsStr) -> Result<(), Errno> {

@@ -129,6 +129,7 @@ impl NetworkStore {
             state: Mutex::default(),
         };
         shared.clear_unknown_links()?;
+        shared.recall_networks()?;
         let store = Self { shared: Arc::new(shared) };
         let pool = store.shared.pool.clone();
         tokio::task::spawn_blocking(move || pool.fill());
@@ -336,6 +337,20 @@ impl Shared {
 
     fn recall(&self, container: &str) -> HostResult<Option<AttachedRecord>> {
         read_json(&self.container_file(container))
+    }
+
+    /// Networks of the last engine whose bridges are still there: containers are found again before the engine creates its
+    /// networks anew.
+    fn recall_networks(&self) -> HostResult<()> {
+        let failed = |error| io_error("find networks again", error);
+        for entry in fs::read_dir(self.directory.join("networks")).map_err(failed)?.filter_map(Result::ok) {
+            let Some(spec) = read_json::<NetworkSpec>(&entry.path())? else { continue };
+            let bridge = self.link_name('b', &spec.id);
+            if let Some(index) = self.netlink.index(&bridge).map_err(failed)? {
+                self.state().networks.insert(spec.id.clone(), Network { spec, bridge, index, peers: Vec::new() });
+            }
+        }
+        Ok(())
     }
 
     /// Bridges (and VXLAN devices) of ours without a record. Cables go with their namespaces.

@@ -209,7 +209,8 @@ impl Netlink {
         message.nest(IFLA_LINKINFO, |info| {
             info.text(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, |data| {
                 data.nest(VETH_INFO_PEER, |peer| {
-                    peer.link_header(0, UP);
+                    // Not up yet: a veth without its other half cannot be.
+                    peer.link_header(0, 0);
                     peer.text(IFLA_IFNAME, peer_name)
                         .attribute(IFLA_ADDRESS, &mac)
                         .number(IFLA_MTU, mtu)

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Shared {
-    fn create_network(&self, spec: &NetworkSpec) -> HostResult<()> {
+    pub(super) fn create_network(&self, spec: &NetworkSpec) -> HostResult<()> {
         let failed = |error| io_error(format!("create network {}", spec.name), error);
         let bridge = self.link_name('b', &spec.id);
         write_json(&self.network_file(&spec.id), spec)?;
@@ -60,7 +60,7 @@ impl Shared {
         self.update_firewall()
     }
 
-    fn remove_network(&self, id: &str) -> HostResult<()> {
+    pub(super) fn remove_network(&self, id: &str) -> HostResult<()> {
         let removed = self.state().networks.remove(id);
         self.state().names.remove(id);
         let failed = |error: io::Error| io_error("remove network", error);
@@ -79,7 +79,7 @@ impl Shared {
         }
     }
 
-    fn update_firewall(&self) -> HostResult<()> {
+    pub(super) fn update_firewall(&self) -> HostResult<()> {
         let networks: Vec<Network> = self.state().networks.values().cloned().collect();
         match firewall::apply(&format!("docklab_{}", self.prefix), &networks.iter().collect::<Vec<_>>()) {
             // Containers still reach each other.
@@ -91,7 +91,7 @@ impl Shared {
         }
     }
 
-    fn set_peers(&self, id: &str, peers: &[IpAddr]) -> HostResult<()> {
+    pub(super) fn set_peers(&self, id: &str, peers: &[IpAddr]) -> HostResult<()> {
         let failed = |error| io_error("set the peers of an overlay network", error);
         let old = match self.state().networks.get(id) {
             Some(network) => network.peers.clone(),
@@ -120,7 +120,7 @@ impl Shared {
 }
 
 impl NetworkStore {
-    fn connect(&self, container: &str, endpoint: &EndpointSpec) -> HostResult<()> {
+    pub(super) fn connect(&self, container: &str, endpoint: &EndpointSpec) -> HostResult<()> {
         // Out of the table while it is worked on: the table's lock is held for moments only.
         let mut attached = self
             .shared
@@ -144,7 +144,7 @@ impl NetworkStore {
         result
     }
 
-    fn disconnect(&self, container: &str, network: &str) -> HostResult<()> {
+    pub(super) fn disconnect(&self, container: &str, network: &str) -> HostResult<()> {
         let mut state = self.shared.state();
         let attached =
             state.containers.get_mut(container).ok_or_else(|| HostError::not_found("container", container))?;
@@ -163,7 +163,13 @@ impl NetworkStore {
         }
     }
 
-    fn set_mesh(&self, network: &str, port: u16, protocol: Protocol, backends: &[(IpAddr, u16)]) -> HostResult<()> {
+    pub(super) fn set_mesh(
+        &self,
+        network: &str,
+        port: u16,
+        protocol: Protocol,
+        backends: &[(IpAddr, u16)],
+    ) -> HostResult<()> {
         let targets = backends.iter().map(|(address, port)| SocketAddr::new(*address, *port)).collect();
         let mut state = self.shared.state();
         let known = state.networks.get(network).ok_or_else(|| HostError::not_found("network", network))?;

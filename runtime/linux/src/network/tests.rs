@@ -250,3 +250,58 @@ fn nothing_is_left_when_networks_are_removed_and_a_crash_is_cleared_at_open() {
         assert_eq!(left, []);
     });
 }
+
+#[test]
+fn a_new_engine_finds_a_running_container_with_its_ports_and_names() {
+    in_private_network(|store, options| async move {
+        store.shared.create_network(&network("net1", 1, true)).unwrap();
+        let spec = container("c1", vec![endpoint("net1", 1, 2)], vec![tcp(0)]);
+        let prepared = store.prepare(&spec, None).await.unwrap();
+        // A process that lives in the namespace, as the container's first one does.
+        let namespace = prepared.namespace.unwrap();
+        let mut process = {
+            let attached = &store.shared.state().containers["c1"].namespace;
+            attached.inside(|| std::process::Command::new("sleep").arg("60").spawn()).unwrap()
+        };
+        drop(namespace);
+        // The engine dies: its memory goes, the records stay.
+        store.shared.state().containers.clear();
+        drop(store);
+        let store = NetworkStore::open(&options).await.unwrap();
+        // The old engine's listeners end when the runtime gets to them.
+        let ports = loop {
+            match store.reattach(&spec, process.id()).await {
+                Err(HostError::PortInUse { .. }) => tokio::task::yield_now().await,
+                result => break result.unwrap(),
+            }
+        };
+        assert_eq!(ports, prepared.ports);
+        assert!(store.shared.state().containers["c1"].dns.is_some());
+        echo_in(&store, "c1");
+        let port = ports[0].host_port;
+        let answer = tokio::task::spawn_blocking(move || ask(port, "again")).await.unwrap().unwrap();
+        assert_eq!(answer, "AGAIN");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    });
+}
+
+#[test]
+#[ignore = "a measurement: run with --ignored --nocapture"]
+fn measure_attach() {
+    in_private_network(|store, _| async move {
+        store.shared.create_network(&network("net1", 1, false)).unwrap();
+        let mut times = Vec::new();
+        for number in 0..60_u8 {
+            let id = format!("c{number}");
+            let spec = container(&id, vec![endpoint("net1", 1, number + 2)], Vec::new());
+            let start = std::time::Instant::now();
+            store.prepare(&spec, None).await.unwrap();
+            times.push(start.elapsed());
+            store.release(&id).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        times.sort();
+        println!("namespace, cable and bridge: median {:?}, worst {:?}", times[30], times[59]);
+    });
+}
