@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::{
     Engine,
     containers::{Container, HealthState, health_word},
+    exec::Exec,
     time,
 };
 
@@ -156,7 +157,16 @@ impl Engine {
             Ok(exec) => exec,
             Err(error) => return (-1, error.message),
         };
-        let Started { process, mut output, .. } = match self.run_exec(&exec, None).await {
+        let result = match self.claim_exec(&exec) {
+            Ok(()) => self.run_probe(&exec, plan).await,
+            Err(error) => (-1, error.message),
+        };
+        self.forget_exec(&exec);
+        result
+    }
+
+    async fn run_probe(&self, exec: &Arc<Exec>, plan: &Plan) -> (i64, String) {
+        let Started { process, mut output, .. } = match self.run_exec(exec, None).await {
             Ok(started) => started,
             Err(error) => return (-1, error.message),
         };
@@ -173,12 +183,12 @@ impl Engine {
             Either::Left((code, _)) => code,
             Either::Right(_) => {
                 let _ = process.signal(KILLED).await;
-                self.exec_ended(&exec, 128 + KILLED);
+                self.exec_ended(exec, 128 + KILLED);
                 let limit = humantime(plan.timeout);
                 return (-1, format!("Health check exceeded timeout ({limit})"));
             }
         };
-        self.exec_ended(&exec, code);
+        self.exec_ended(exec, code);
         (i64::from(code), String::from_utf8_lossy(&text).into_owned())
     }
 }

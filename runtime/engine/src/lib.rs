@@ -16,6 +16,7 @@ pub mod image;
 mod names;
 mod networks;
 mod ports;
+mod progress;
 mod prune;
 mod records;
 pub mod registry;
@@ -23,6 +24,8 @@ mod restart;
 mod signals;
 mod swarm;
 mod system;
+#[cfg(test)]
+mod tests;
 mod time;
 mod volumes;
 

@@ -1,11 +1,5 @@
 //! The classic builder.
 
-use docklab_api::{ApiError, ApiResult, models::ContainerConfig};
+mod glob;
 
-/// Applies `docker commit --change` instructions to a configuration.
-pub(crate) fn apply_changes(_config: &mut ContainerConfig, changes: &[String]) -> ApiResult<()> {
-    match changes.first() {
-        None => Ok(()),
-        Some(change) => Err(ApiError::not_implemented(format!("--change \"{change}\" is not supported yet"))),
-    }
-}
+pub(crate) use glob::path_match;

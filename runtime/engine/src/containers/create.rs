@@ -19,7 +19,17 @@ impl Engine {
     pub(crate) async fn create(
         &self,
         options: CreateContainer,
+        body: ContainerCreateBody,
+    ) -> ApiResult<ContainerCreateResponse> {
+        self.create_from(options, body, |name| self.images.resolve(name)).await
+    }
+
+    /// Creates from an image that `resolve` finds; everything that can be wrong without it is refused first.
+    pub(crate) async fn create_from(
+        &self,
+        options: CreateContainer,
         mut body: ContainerCreateBody,
+        resolve: impl FnOnce(&str) -> ApiResult<ResolvedImage>,
     ) -> ApiResult<ContainerCreateResponse> {
         let info = self.host.info();
         let mut host_config = body.host_config.take().unwrap_or_default();
@@ -28,7 +38,7 @@ impl Engine {
         let warnings = validate::validate(&config, &host_config, info.cpus)?;
         defaults::complete(&mut host_config, info.cgroup_version);
         self.resolve_shared_namespaces(&mut host_config)?;
-        let image = self.images.resolve(config.image.as_deref().unwrap_or(""))?;
+        let image = resolve(config.image.as_deref().unwrap_or(""))?;
         merge::with_image(&mut config, &image.config)?;
         let endpoints = endpoints(&host_config, &config, networking)?;
         let mounts = mounts::plan(&config, &host_config, self.inherited_mounts(&host_config)?)?;

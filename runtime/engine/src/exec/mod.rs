@@ -125,6 +125,12 @@ impl Engine {
         Ok(exec)
     }
 
+    /// Forgets a probe that nobody can ask about.
+    pub(crate) fn forget_exec(&self, exec: &Exec) {
+        self.execs.by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&exec.id);
+        exec.container.execs.lock().unwrap_or_else(PoisonError::into_inner).remove(&exec.id);
+    }
+
     /// Execs are forgotten with their container.
     pub(crate) fn forget_execs(&self, container: &Container) {
         self.execs
@@ -165,21 +171,28 @@ impl Engine {
         })
     }
 
-    /// Starts an exec. The error of a command that cannot be run comes with its exit code already recorded.
-    pub(crate) async fn run_exec(&self, exec: &Arc<Exec>, console_size: Option<&Vec<usize>>) -> ApiResult<Started> {
-        if std::mem::replace(&mut exec.state().started, true) {
+    /// An exec runs once, and only in a container that runs.
+    pub(crate) fn claim_exec(&self, exec: &Exec) -> ApiResult<()> {
+        let container = &exec.container;
+        if exec.state().started {
             return Err(ApiError::conflict(format!("exec command {} has already run", exec.id)));
         }
-        let container = &exec.container;
-        if container.process.borrow().is_none() {
-            return Err(not_running(&container.id));
-        }
+        container.running_process()?;
         if container.read(|record| record.state.paused) {
             return Err(ApiError::conflict(format!(
                 "Container {} is paused, unpause the container before exec",
                 container.id
             )));
         }
+        if std::mem::replace(&mut exec.state().started, true) {
+            return Err(ApiError::conflict(format!("exec command {} has already run", exec.id)));
+        }
+        Ok(())
+    }
+
+    /// Starts a claimed exec. When the command cannot be run, its exit code is recorded before the error returns.
+    pub(crate) async fn run_exec(&self, exec: &Arc<Exec>, console_size: Option<&Vec<usize>>) -> ApiResult<Started> {
+        let container = &exec.container;
         exec.state().running = true;
         match self.host.exec(&container.id, &Self::exec_spec(exec, console_size)).await {
             Ok(started) => {
@@ -273,10 +286,11 @@ impl ExecApi for Engine {
     async fn start_exec(&self, id: &str, config: ExecStartConfig) -> ApiResult<Option<Attached>> {
         let exec = self.execs.find(id)?;
         let detach = config.detach == Some(true);
+        self.claim_exec(&exec)?;
         let started = match self.run_exec(&exec, config.console_size.as_ref()).await {
             Ok(started) => started,
             // The connection is already the command's: what is wrong comes as its output.
-            Err(error) if !detach && exec.state().exit_code.is_some() => {
+            Err(error) if !detach => {
                 let text = OutputChunk::stdout(format!("{}\r\n", error.message));
                 return Ok(Some(Attached {
                     output: stream::once(future::ready(Ok(text))).boxed(),

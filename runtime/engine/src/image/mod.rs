@@ -4,9 +4,17 @@
 //! what images need of containers is [`Engine::image_users`].
 
 use docklab_api::{ApiError, ApiResult, ImageApi, models};
-use docklab_host::{Host, UnpackedLayer};
+use docklab_host::UnpackedLayer;
 
-use crate::Engine;
+use crate::{Engine, ObjectKind};
+
+mod commit;
+mod config;
+mod query;
+mod remove;
+mod store;
+
+pub use store::ImageStore;
 
 /// A local image, found by a name or ID.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,70 +48,46 @@ pub struct CommitImage {
     pub tag: Option<String>,
 }
 
-/// The images of an engine.
-pub struct ImageStore {}
-
-impl ImageStore {
-    /// Loads the image records.
-    pub(crate) async fn open(_host: &dyn Host) -> ApiResult<Self> {
-        Ok(Self {})
-    }
-
-    /// Finds an image by reference (`latest` is the default tag), ID or unique ID prefix. 404 `No such image: x:latest`.
-    pub(crate) fn resolve(&self, name: &str) -> ApiResult<ResolvedImage> {
-        Err(ApiError::not_found(format!("No such image: {name}")))
-    }
-
-    /// What `docker ps` shows for a container made from `image` by the name `typed`: the name while it still means that
-    /// image, otherwise the image's ID.
-    pub(crate) fn display_name(&self, typed: &str, _image: &str) -> String {
-        typed.to_owned()
-    }
-
-    /// The images that `image` was built from, itself first (filter `ancestor`).
-    pub(crate) fn ancestors(&self, image: &str) -> Vec<String> {
-        vec![image.to_owned()]
-    }
-
-    /// Bytes of all layers of an image together (`docker ps -s`).
-    pub(crate) fn size(&self, _image: &str) -> u64 {
-        0
-    }
-
-    /// The number of images for `docker info`.
-    pub(crate) fn count(&self) -> usize {
-        0
-    }
-}
-
 impl Engine {
-    /// Makes an image of a container's layer; returns its ID. Emits no container event.
-    pub(crate) async fn commit_image(&self, _commit: CommitImage) -> ApiResult<String> {
-        Err(ApiError::not_implemented("commit is not implemented yet"))
-    }
     /// Image part of `GET /system/df`: bytes of all layers, each counted once, the images with their sizes, and the
     /// build cache.
     pub(crate) async fn image_disk_usage(
         &self,
     ) -> ApiResult<(u64, Vec<models::ImageSummary>, Vec<models::BuildCache>)> {
-        Ok((0, Vec::new(), Vec::new()))
+        let options = docklab_api::ListImages { shared_size: true, ..Default::default() };
+        Ok((self.images.layers_size(), self.list_local_images(&options)?, Vec::new()))
+    }
+
+    /// What an event tells of an image: its labels and the name it is spoken of by.
+    fn image_attributes(&self, id: &str, name: &str) -> Vec<(String, String)> {
+        let labels = self.images.get(id).map(|image| query::labels(&image)).unwrap_or_default();
+        labels.into_iter().chain([("name".to_owned(), name.to_owned())]).collect()
+    }
+
+    fn image_event(&self, action: &str, id: &str, name: &str) {
+        self.events.emit(ObjectKind::IMAGE, action, id, self.image_attributes(id, name));
     }
 }
 
+/// Unix seconds of an RFC 3339 time; what is absent or unreadable is Docker's zero time.
+fn seconds(time: Option<&str>) -> i64 {
+    time.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map_or(-62_135_596_800, |time| time.as_second())
+}
+
 fn not_yet<T>() -> ApiResult<T> {
-    Err(ApiError::not_implemented("images are not implemented yet"))
+    Err(ApiError::not_implemented("this engine cannot pull, push, save, load or build images yet"))
 }
 
 #[async_trait::async_trait]
 impl ImageApi for Engine {
-    async fn list_images(&self, _: docklab_api::ListImages) -> ApiResult<Vec<models::ImageSummary>> {
-        not_yet()
+    async fn list_images(&self, options: docklab_api::ListImages) -> ApiResult<Vec<models::ImageSummary>> {
+        self.list_local_images(&options)
     }
-    async fn inspect_image(&self, _: &str) -> ApiResult<models::ImageInspect> {
-        not_yet()
+    async fn inspect_image(&self, name: &str) -> ApiResult<models::ImageInspect> {
+        self.inspect_local_image(name)
     }
-    async fn image_history(&self, _: &str) -> ApiResult<Vec<models::HistoryResponseItem>> {
-        not_yet()
+    async fn image_history(&self, name: &str) -> ApiResult<Vec<models::HistoryResponseItem>> {
+        self.history_of(name)
     }
     async fn create_image(
         &self,
@@ -115,18 +99,20 @@ impl ImageApi for Engine {
     async fn push_image(&self, _: &str, _: docklab_api::PushImage) -> ApiResult<docklab_api::MessageStream> {
         not_yet()
     }
-    async fn tag_image(&self, _: &str, _: &str, _: &str) -> ApiResult<()> {
-        not_yet()
+    async fn tag_image(&self, name: &str, repo: &str, tag: &str) -> ApiResult<()> {
+        let _changing = self.images.changing.lock().await;
+        let (image, _) = self.images.find(name)?;
+        self.tag_reference(&image.id, &commit::new_tag(repo, tag)?).await
     }
     async fn remove_image(
         &self,
-        _: &str,
-        _: docklab_api::RemoveImage,
+        name: &str,
+        options: docklab_api::RemoveImage,
     ) -> ApiResult<Vec<models::ImageDeleteResponseItem>> {
-        not_yet()
+        self.remove_local_image(name, options).await
     }
-    async fn prune_images(&self, _: docklab_api::Filters) -> ApiResult<models::ImagePruneResponse> {
-        not_yet()
+    async fn prune_images(&self, filters: docklab_api::Filters) -> ApiResult<models::ImagePruneResponse> {
+        self.prune_local_images(&filters).await
     }
     async fn save_images(&self, _: Vec<String>) -> ApiResult<docklab_api::ByteStream> {
         not_yet()
