@@ -20,8 +20,11 @@ fn request(method: &'static str, url: String, body: Option<(Option<u64>, ByteStr
     HttpRequest { method, url, headers: vec![("x-test".to_owned(), "1".to_owned())], body, insecure: false }
 }
 
-/// Answers one request and returns its lines and body.
-fn serve_once(reply: &'static str) -> (u16, std::thread::JoinHandle<(Vec<String>, Vec<u8>)>) {
+/// What a server received: the lines of the header, and the body.
+type Received = (Vec<String>, Vec<u8>);
+
+/// Answers one request.
+fn serve_once(reply: &'static str) -> (u16, std::thread::JoinHandle<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = std::thread::spawn(move || {
@@ -73,8 +76,17 @@ async fn failures_are_worded_as_docker_words_them() {
     let expected =
         format!("Get \"http://127.0.0.1:{port}/v2/\": dial tcp 127.0.0.1:{port}: connect: connection refused");
     assert_eq!(error, HostError::Network(expected));
-    let (port, _server) = serve_once("HTTP/1.1 400 Bad Request\r\n\r\n");
-    let error = host.http(request("GET", format!("https://127.0.0.1:{port}/v2/"), None)).await;
-    // The greeting is no HTTP; how far the test's server gets with it does not matter.
-    assert!(error.is_err());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut greeting = [0; 512];
+        let length = stream.read(&mut greeting).unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").unwrap();
+        length
+    });
+    let error = host.http(request("GET", format!("https://127.0.0.1:{port}/v2/"), None)).await.err().unwrap();
+    let expected = format!("Get \"https://127.0.0.1:{port}/v2/\": http: server gave HTTP response to HTTPS client");
+    assert_eq!(error, HostError::Network(expected));
+    assert!(server.join().unwrap() > 0);
 }

@@ -229,7 +229,7 @@ impl Netlink {
                 data.number(IFLA_VXLAN_ID, vni)
                     .attribute(IFLA_VXLAN_PORT, &VXLAN_PORT.to_be_bytes())
                     .attribute(IFLA_VXLAN_LEARNING, &[1]);
-                if let IpAddr::V4(_) = local {
+                if local.is_ipv4() {
                     data.address(IFLA_VXLAN_LOCAL, local);
                 }
             });
