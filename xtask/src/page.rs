@@ -229,7 +229,7 @@ fn report_size(dist: &Path) -> Result<()> {
     for file in &files {
         let twin = PathBuf::from(format!("{}.br", file.display()));
         let is_twin = file.extension().is_some_and(|extension| extension == "br");
-        if !is_twin && !twin.exists() || is_twin {
+        if is_twin || !twin.exists() {
             total += fs::metadata(file).with_context(|| format!("reading {}", file.display()))?.len();
         }
     }

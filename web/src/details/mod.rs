@@ -208,7 +208,7 @@ fn plain(text: &str) -> String {
                 if characters.peek() == Some(&'[') {
                     characters.next();
                     // Parameters, then one final byte (ECMA-48).
-                    while let Some(next) = characters.next() {
+                    for next in characters.by_ref() {
                         if ('\u{40}'..='\u{7e}').contains(&next) {
                             break;
                         }

@@ -7,7 +7,7 @@ use super::{check::CheckBox, quiz::QuizBox, text::StepContext};
 use crate::{browser, icons::Icon, session::EngineKind};
 
 /// Draws a block; `index` tells quizzes and checks of one step apart.
-pub fn draw(block: &Block, key: usize, context: &StepContext) -> Html {
+pub(crate) fn draw(block: &Block, key: usize, context: &StepContext) -> Html {
     match block {
         Block::Prose { html } => html! { <div key={key} class="prose">{ trusted(html) }</div> },
         Block::Run(commands) => {
@@ -119,7 +119,7 @@ fn RunBox(props: &RunBoxProps) -> Html {
 }
 
 /// A file to save: node, path and content.
-pub type FileToSave = (Option<String>, String, String, Callback<Result<(), String>>);
+pub(crate) type FileToSave = (Option<String>, String, String, Callback<Result<(), String>>);
 
 #[derive(Properties, PartialEq)]
 struct FileBoxProps {

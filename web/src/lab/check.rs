@@ -4,7 +4,7 @@ use yew::prelude::*;
 use crate::icons::Icon;
 
 #[derive(Properties, PartialEq)]
-pub struct CheckBoxProps {
+pub(crate) struct CheckBoxProps {
     pub check: Check,
     /// The part of the step's report that belongs to this check; empty before the first look.
     #[prop_or_default]
@@ -18,7 +18,7 @@ pub struct CheckBoxProps {
 }
 
 /// The reports of the step's `index`-th check.
-pub fn reports_of(report: Option<&StepReport>, checks: &[&Check], index: usize) -> Vec<ExpectationReport> {
+pub(crate) fn reports_of(report: Option<&StepReport>, checks: &[&Check], index: usize) -> Vec<ExpectationReport> {
     let before: usize = checks[..index].iter().map(|check| check.expectations.len()).sum();
     report
         .map(|report| report.expectations.iter().skip(before).take(checks[index].expectations.len()).cloned().collect())
@@ -26,7 +26,7 @@ pub fn reports_of(report: Option<&StepReport>, checks: &[&Check], index: usize) 
 }
 
 /// Text with `code` in backticks.
-pub fn inline_code(text: &str) -> Html {
+pub(crate) fn inline_code(text: &str) -> Html {
     text.split('`')
         .enumerate()
         .map(|(index, part)| {
@@ -40,7 +40,7 @@ pub fn inline_code(text: &str) -> Html {
 }
 
 #[component]
-pub fn CheckBox(props: &CheckBoxProps) -> Html {
+pub(crate) fn CheckBox(props: &CheckBoxProps) -> Html {
     let all = props.check.expectations.len();
     html! {
         <section class="check" data-done={props.done.to_string()} aria-label="Check">

@@ -5,14 +5,14 @@ use super::check::inline_code;
 use crate::icons::Icon;
 
 #[derive(Properties, PartialEq)]
-pub struct GoalProps {
+pub(crate) struct GoalProps {
     pub step: Option<Step>,
     pub report: Option<StepReport>,
 }
 
 /// The current step's goal beside the diagram: what must be true, and what already is.
 #[component]
-pub fn Goal(props: &GoalProps) -> Html {
+pub(crate) fn Goal(props: &GoalProps) -> Html {
     let Some(step) = &props.step else {
         return html! { <p class="goal" data-reached="true">{ Icon::Check.draw() }<span>{ "Every goal is reached." }</span></p> };
     };

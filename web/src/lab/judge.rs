@@ -14,7 +14,7 @@ use crate::{browser, session::SharedSession};
 
 /// What may turn a check.
 #[derive(Debug, Clone)]
-pub enum Poke {
+pub(crate) enum Poke {
     Event(Box<EventMessage>),
     /// A file was saved, or the engine is reached (again).
     Look,
@@ -23,16 +23,16 @@ pub enum Poke {
 }
 
 #[derive(Debug, Clone)]
-pub enum News {
+pub(crate) enum News {
     Report(StepReport),
-    /// Turned green, by its slug.
-    Done(String),
+    /// The step turned green; the shared progress already says so.
+    Done,
 }
 
 /// Pauses before looking again at what settles after its event (a server that begins to listen).
 const SETTLING_MILLISECONDS: [i32; 7] = [60, 120, 250, 500, 1000, 2000, 4000];
 
-pub struct Judge {
+pub(crate) struct Judge {
     pub scenario: Rc<Scenario>,
     pub session: SharedSession,
     pub progress: Rc<RefCell<Progress>>,
@@ -41,29 +41,29 @@ pub struct Judge {
 
 /// The way to a running judge.
 #[derive(Clone)]
-pub struct Judging(UnboundedSender<Poke>);
+pub(crate) struct Judging(UnboundedSender<Poke>);
 
 impl Judging {
-    pub fn poke(&self, poke: Poke) {
+    pub(crate) fn poke(&self, poke: Poke) {
         // A judge that has ended belongs to a lab that was left.
         let _ = self.0.unbounded_send(poke);
     }
 }
 
 /// The first step that can be verified and is not done.
-pub fn current_step<'a>(scenario: &'a Scenario, progress: &Progress) -> Option<&'a Step> {
+pub(crate) fn current_step<'a>(scenario: &'a Scenario, progress: &Progress) -> Option<&'a Step> {
     scenario.steps.iter().find(|step| step.is_verifiable() && !progress.is_done(&step.slug))
 }
 
 /// Seconds since 1970.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a date of this century
-pub fn seconds() -> u64 {
+pub(crate) fn seconds() -> u64 {
     (browser::now() / 1000.0) as u64
 }
 
 impl Judge {
     /// Starts judging; ends when the returned handle and its clones are dropped.
-    pub fn start(self, report: impl Fn(News) + 'static) -> Judging {
+    pub(crate) fn start(self, report: impl Fn(News) + 'static) -> Judging {
         let (sender, pokes) = unbounded();
         browser::spawn(self.run(pokes, report));
         Judging(sender)
@@ -128,7 +128,7 @@ impl Judge {
         report(News::Report(result));
         if passed {
             self.progress.borrow_mut().complete(&step.slug, false, seconds());
-            report(News::Done(step.slug.clone()));
+            report(News::Done);
         }
         passed
     }

@@ -79,7 +79,7 @@ fn use_lab(props: &LabPageProps) -> (UseReducerHandle<LabState>, Rc<RefCell<Opti
                 let dispatch = dispatch.clone();
                 move |news| match news {
                     News::Report(report) => dispatch.dispatch(LabAction::Report(report)),
-                    News::Done(_) => dispatch.dispatch(LabAction::Progress(progress.borrow().clone())),
+                    News::Done => dispatch.dispatch(LabAction::Progress(progress.borrow().clone())),
                 }
             });
             judging.replace(Some(handle.clone()));

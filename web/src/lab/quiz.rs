@@ -4,7 +4,7 @@ use yew::prelude::*;
 use super::check::inline_code;
 
 #[derive(Properties, PartialEq)]
-pub struct QuizBoxProps {
+pub(crate) struct QuizBoxProps {
     pub quiz: Quiz,
     /// The choice that was made before, if any.
     #[prop_or_default]
@@ -14,7 +14,7 @@ pub struct QuizBoxProps {
 }
 
 #[component]
-pub fn QuizBox(props: &QuizBoxProps) -> Html {
+pub(crate) fn QuizBox(props: &QuizBoxProps) -> Html {
     let several = props.quiz.choices.iter().filter(|choice| choice.right).count() > 1;
     html! {
         <fieldset class="quiz">

@@ -7,7 +7,7 @@ use crate::{browser, observe::NodeView};
 
 /// What the page shows of a running lab.
 #[derive(Clone, PartialEq)]
-pub struct LabState {
+pub(crate) struct LabState {
     pub views: BTreeMap<String, Rc<NodeView>>,
     /// Why the engine cannot be reached; `None` while it can.
     pub lost: Option<String>,
@@ -18,7 +18,7 @@ pub struct LabState {
     pub answers: Rc<BTreeMap<String, usize>>,
 }
 
-pub enum LabAction {
+pub(crate) enum LabAction {
     View(String, Rc<NodeView>),
     Lost(String),
     Report(StepReport),
@@ -36,7 +36,7 @@ fn answers_key(lab: &str) -> String {
 
 impl LabState {
     /// A lab as this browser left it.
-    pub fn load(lab: &str) -> Self {
+    pub(crate) fn load(lab: &str) -> Self {
         Self {
             views: BTreeMap::new(),
             lost: None,

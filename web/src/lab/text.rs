@@ -11,7 +11,7 @@ use super::{
 use crate::{icons::Icon, session::EngineKind};
 
 /// What the blocks of a step need to know.
-pub struct StepContext {
+pub(crate) struct StepContext {
     pub slug: String,
     pub engine: EngineKind,
     pub several_nodes: bool,
@@ -28,7 +28,7 @@ pub struct StepContext {
 
 impl StepContext {
     /// The step's report as far as it belongs to one of its checks.
-    pub fn check_part(&self, check: &Check) -> Vec<ExpectationReport> {
+    pub(crate) fn check_part(&self, check: &Check) -> Vec<ExpectationReport> {
         let checks: Vec<&Check> = self.checks.iter().collect();
         match self.checks.iter().position(|known| known.span == check.span) {
             Some(index) => reports_of(self.report.as_ref(), &checks, index),
@@ -38,7 +38,7 @@ impl StepContext {
 }
 
 #[derive(Properties, PartialEq)]
-pub struct LabTextProps {
+pub(crate) struct LabTextProps {
     pub scenario: Rc<Scenario>,
     pub progress: Progress,
     #[prop_or_default]
@@ -60,7 +60,7 @@ pub struct LabTextProps {
 }
 
 #[component]
-pub fn LabText(props: &LabTextProps) -> Html {
+pub(crate) fn LabText(props: &LabTextProps) -> Html {
     let scenario = &*props.scenario;
     let current = current_step(scenario, &props.progress).map(|step| step.slug.as_str());
     let done = scenario.steps.iter().filter(|step| props.progress.is_done(&step.slug)).count();

@@ -130,7 +130,7 @@ pub struct NetworkView {
 }
 
 /// The label of images that docklab builds where the Hub cannot be reached.
-pub const STAND_IN_LABEL: &str = "org.docklab.stand-in";
+pub(crate) const STAND_IN_LABEL: &str = "org.docklab.stand-in";
 
 fn is_stand_in(labels: Option<&HashMap<String, String>>) -> bool {
     labels.and_then(|labels| labels.get(STAND_IN_LABEL)).is_some_and(|value| value == "true")

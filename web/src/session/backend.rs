@@ -15,7 +15,7 @@ use crate::browser::{self, FetchRequest, SocketEvent, SocketMessage};
 
 /// `GET /api/session`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct SessionDescription {
+pub(crate) struct SessionDescription {
     pub engine: String,
     pub nodes: Vec<NodeDescription>,
     #[serde(default)]
@@ -23,7 +23,7 @@ pub struct SessionDescription {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct NodeDescription {
+pub(crate) struct NodeDescription {
     pub name: String,
 }
 

@@ -4,8 +4,6 @@ mod deck;
 mod screen;
 mod xterm;
 
-use std::{cell::Cell, rc::Rc};
-
 use web_sys::KeyboardEvent;
 use yew::prelude::*;
 
@@ -99,16 +97,5 @@ pub fn Terminals(props: &TerminalsProps) -> Html {
                 }) }
             </div>
         </>
-    }
-}
-
-/// A counter that survives renders, for things that only need to be told apart.
-#[derive(Clone, Default)]
-pub struct Counter(Rc<Cell<u32>>);
-
-impl Counter {
-    pub fn next(&self) -> u32 {
-        self.0.set(self.0.get() + 1);
-        self.0.get()
     }
 }
