@@ -38,7 +38,7 @@ fn plain<T: Serialize>(object: &T) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-/// Sorts the keys of maps that no template describes.
+/// Sorts the keys of maps that no template describes, and writes whole floats as Go does: without a fraction.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -47,6 +47,12 @@ fn sorted(value: Value) -> Value {
             Value::Object(entries.into_iter().map(|(key, value)| (key, sorted(value))).collect())
         }
         Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        // Ratios: beyond 2^53 a float is not exact anyway.
+        Value::Number(number) if number.is_f64() => match number.as_f64() {
+            #[allow(clippy::cast_possible_truncation)] // checked to be whole and small
+            Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => Value::from(float as i64),
+            _ => Value::Number(number),
+        },
         scalar => scalar,
     }
 }
