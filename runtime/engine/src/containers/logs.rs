@@ -103,7 +103,7 @@ impl Engine {
             follow: options.follow && container.process.borrow().is_some(),
         };
         if never_started {
-            return self.logs_from_the_start(container, options, query);
+            return Ok(self.logs_from_the_start(container, options));
         }
         let prefix = Prefix { timestamps: options.timestamps, details: options.details.then(|| details(container)) };
         let records = self.host.logs(&container.id, query).await.api()?;
@@ -128,15 +128,9 @@ impl Engine {
     }
 
     /// A container that was never started has no log; with `follow` its first run is waited for.
-    fn logs_from_the_start(
-        &self,
-        container: &Arc<Container>,
-        options: Logs,
-        query: LogQuery,
-    ) -> ApiResult<OutputStream> {
+    fn logs_from_the_start(&self, container: &Arc<Container>, options: Logs) -> OutputStream {
         if !options.follow {
-            drop(query);
-            return Ok(stream::empty().boxed());
+            return stream::empty().boxed();
         }
         let engine = self.clone();
         let id = container.id.clone();
@@ -151,6 +145,6 @@ impl Engine {
             };
             logs.unwrap_or_else(|error| stream::once(future::ready(Err(error))).boxed())
         };
-        Ok(stream::once(later).flatten().boxed())
+        stream::once(later).flatten().boxed()
     }
 }
