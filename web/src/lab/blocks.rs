@@ -14,7 +14,7 @@ pub(crate) fn draw(block: &Block, key: usize, context: &StepContext) -> Html {
             html! { <RunBox key={key} commands={commands.clone()} on_run={context.on_run.clone()} several_nodes={context.several_nodes} /> }
         }
         Block::Output { text } => {
-            html! { <pre key={key} class="output" tabindex="0" aria-label="Expected output"><samp>{ text }</samp></pre> }
+            html! { <pre key={key} class="output" tabindex="0" aria-label="Expected output"><samp>{ elided(text) }</samp></pre> }
         }
         Block::File { path, node, content, .. } => html! {
             <FileBox key={key} path={path.clone()} node={node.clone()} content={content.clone()} on_save={context.on_save.clone()} />
@@ -39,7 +39,7 @@ pub(crate) fn draw(block: &Block, key: usize, context: &StepContext) -> Html {
         }
         Block::Note { kind, title, blocks } if is_for(*kind, context.engine) => html! {
             <aside key={key} class="note" data-kind={note_name(*kind)}>
-                if !title.is_empty() { <h3>{ title }</h3> }
+                if !title.is_empty() { <p class="note-title">{ title }</p> }
                 { for blocks.iter().enumerate().map(|(key, block)| draw(block, key, context)) }
             </aside>
         },
@@ -66,6 +66,12 @@ fn note_name(kind: NoteKind) -> &'static str {
         NoteKind::Docklab => "docklab",
         NoteKind::Docker => "docker",
     }
+}
+
+/// Expected output with the signs that tests elide by made readable.
+fn elided(text: &str) -> String {
+    let lines = text.lines().map(|line| if line.trim() == "..." { "⋮".to_owned() } else { line.replace("[..]", "…") });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// HTML that the scenario's parser has made safe. Pictures lie beside the lab.

@@ -43,7 +43,7 @@ pub(crate) fn inline_code(text: &str) -> Html {
 pub(crate) fn CheckBox(props: &CheckBoxProps) -> Html {
     let all = props.check.expectations.len();
     html! {
-        <section class="check" data-done={props.done.to_string()} aria-label="Check">
+        <div class="check" role="group" data-done={props.done.to_string()} aria-label="Check">
             <ul>
                 { for (0..all).map(|index| {
                     let report = props.reports.get(index);
@@ -70,7 +70,7 @@ pub(crate) fn CheckBox(props: &CheckBoxProps) -> Html {
             if let (Some(mistake), false) = (&props.mistake, props.done) {
                 <p class="mistake" role="status">{ Icon::Lamp.draw() }<span>{ inline_code(mistake) }</span></p>
             }
-        </section>
+        </div>
     }
 }
 

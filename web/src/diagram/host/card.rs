@@ -64,10 +64,12 @@ pub(super) fn Card(props: &CardProps) -> Html {
     html! {
         <g class="container-place" style={format!("transform: translate({}px, {}px)", props.x, props.y)}>
             <g
-                class="container" role="button" tabindex="0" aria-label={spoken(container)} aria-pressed={props.selected.to_string()}
+                class="container" role="button" tabindex="0" aria-pressed={props.selected.to_string()}
                 data-state={container.state.as_str()} data-failed={(container.exit_code != 0).to_string()}
                 data-leaving={props.leaving.to_string()} {onclick} {onkeydown}
             >
+                <title>{ spoken(container) }</title>
+                <g aria-hidden="true">
                 <rect class="body" width={width.to_string()} height={CARD_HEIGHT.to_string()} rx="10" />
                 <path class="edge" d={format!("M0 10a10 10 0 0 1 10-10h{inner}a10 10 0 0 1 10 10a12 5 0 0 0-10-5h-{inner}a12 5 0 0 0-10 5z")} />
                 <text class="name" x="16" y="30">{ shorten(&container.name, text_width - 92.0) }</text>
@@ -83,6 +85,7 @@ pub(super) fn Card(props: &CardProps) -> Html {
                 }
                 <g class="namespaces">{ for namespaces(container, width).into_iter() }</g>
                 <text class="ports" x="16" y={(CARD_HEIGHT - 15.0).to_string()}>{ shorten(&place.join("   "), text_width) }</text>
+                </g>
             </g>
         </g>
     }

@@ -62,6 +62,7 @@ async fn the_diagram_shows_state_process_port_and_kernel() {
     Linux kernel 6.18
     one kernel for all of them · 2 CPUs · 0 B memory
     :8080
+    Container web, image nginx, Running, PID 1 is nginx -g daemon off;, host port 8080 to container port 80
     web
     Running
     nginx
@@ -82,6 +83,7 @@ async fn the_diagram_shows_state_process_port_and_kernel() {
     its own cgroup namespace
     cgroup
     172.17.0.2   8080 → 80
+    Container old, image ubuntu, Exited (137), PID 1 is top
     old
     Exited (137)
     ubuntu
@@ -108,7 +110,7 @@ async fn every_container_is_a_button_with_a_spoken_name() {
     let html = diagram(node()).await;
     let spoken =
         "Container web, image nginx, Running, PID 1 is nginx -g daemon off;, host port 8080 to container port 80";
-    assert!(html.contains(&format!("aria-label=\"{spoken}\"")), "{html}");
+    assert!(html.contains(&format!("<title>{spoken}</title>")), "{html}");
     assert_eq!(html.matches("role=\"button\" tabindex=\"0\"").count(), 2);
 }
 
