@@ -107,12 +107,16 @@ pub fn App() -> Html {
         let (labs, server) = (labs.clone(), server.clone());
         use_effect_with((), move |()| {
             browser::spawn(async move {
+                let mut listed = Vec::new();
                 server.set(match session::probe().await {
-                    Ok(backend) => Server::Present(Arc::new(backend)),
+                    Ok(backend) => {
+                        listed.extend(backend.labs.iter().map(|lab| lab.file.clone()));
+                        Server::Present(Arc::new(backend))
+                    }
                     Err(error) => Server::Absent(error.to_string()),
                 });
+                labs.set(Some(library::load(listed).await.map(Rc::new)));
             });
-            browser::spawn(async move { labs.set(Some(library::load().await.map(Rc::new))) });
         });
     }
     // Until the student chooses, a backend that is there is used.

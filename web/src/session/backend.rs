@@ -52,7 +52,10 @@ struct ProxyAnswer {
     body: String,
 }
 
+/// The connected backend.
 pub struct Backend {
+    /// The labs that the server offers.
+    pub labs: Vec<LabEntry>,
     engine: EngineKind,
     nodes: Vec<(String, Arc<dyn DockerApi>)>,
     token: String,
@@ -119,7 +122,7 @@ impl Backend {
             })
             .collect();
         let engine = if description.engine == "docker" { EngineKind::Docker } else { EngineKind::Docklab };
-        Self { engine, nodes, token }
+        Self { labs: description.labs, engine, nodes, token }
     }
 
     async fn request(
