@@ -1,3 +1,103 @@
 //! Learn containers by running them: labs, a container runtime, a simulator.
+//!
+//! One binary, three names: `docklab` with its subcommands, `docker` when it is called so (or as `docklab docker`), and
+//! the supervisor beside every container.
 
-fn main() {}
+mod console;
+mod engine;
+mod lab;
+mod pty;
+mod serve;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  docklab serve                                   open the labs in a browser
+  docklab check labs/01-running-a-container.md    how far am I, on this machine's Docker?
+  docklab test labs/*.md --engine sim             prove every check red before and green after
+  docklab docker run -t ubuntu top                the docker command line";
+
+/// Learn containers by running them.
+#[derive(Debug, Parser)]
+#[command(name = "docklab", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the labs as a page on loopback, with an engine and terminals.
+    Serve(serve::ServeArguments),
+    /// Tell how far the steps of a lab are done.
+    Check(lab::CheckArguments),
+    /// Play labs and prove every check red before its solution and green after.
+    Test(lab::TestArguments),
+    /// Report every fault of lab files, with its place.
+    Lint(lab::LintArguments),
+    /// Run an engine in the foreground, on a unix socket.
+    Engine(engine::EngineArguments),
+    /// Show or remove what docklab keeps on this machine.
+    Session(session::SessionArguments),
+    /// The docker command line.
+    #[command(disable_help_flag = true)]
+    Docker {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    // Before any thread starts: a supervisor forks.
+    docklab_linux::run_supervisor_if_asked();
+    let name = std::env::args().next().unwrap_or_default();
+    let is_docker = std::path::Path::new(&name).file_name().is_some_and(|name| name == "docker");
+    let workers = if is_docker { 1 } else { 2 };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("docklab: starting the async runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = if is_docker {
+        runtime.block_on(console::run_docker(std::env::args().collect()))
+    } else {
+        let arguments = Arguments::parse();
+        start_logging();
+        runtime.block_on(run(arguments.command))
+    };
+    // A blocking read of standard input may still be under way; it must not hold the exit up.
+    runtime.shutdown_background();
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+async fn run(command: Command) -> i32 {
+    let outcome = match command {
+        Command::Docker { words } => {
+            let argv = std::iter::once("docker".to_owned()).chain(words).collect();
+            return console::run_docker(argv).await;
+        }
+        Command::Engine(arguments) => engine::run(arguments).await.map(|()| 0),
+        Command::Serve(arguments) => serve::run(arguments).await.map(|()| 0),
+        Command::Check(arguments) => lab::check(arguments).await,
+        Command::Test(arguments) => lab::test(arguments).await,
+        Command::Lint(arguments) => lab::lint(&arguments),
+        Command::Session(arguments) => session::run(&arguments).await.map(|()| 0),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("docklab: {error:#}");
+        1
+    })
+}
+
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DOCKLAB_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,43 @@
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use docklab_api::{ApiError, ImageApi as _};
+use docklab_daemon::client::HttpClient;
+use docklab_scenario::{Diagnostics, Scenario};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::io::AsyncReadExt as _;
+
+/// Reads a lab and refuses one with errors, after naming them all.
+pub(super) fn load(file: &Path) -> Result<Scenario> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let parsed = docklab_scenario::parse(&file.display().to_string(), &text);
+    if parsed.diagnostics.has_errors() {
+        report_faults(&parsed.diagnostics);
+        bail!("{} has errors; `docklab lint` lists all that it finds", file.display());
+    }
+    Ok(parsed.scenario)
+}
+
+pub(super) fn report_faults(diagnostics: &Diagnostics) {
+    if !diagnostics.is_empty() {
+        eprintln!("{diagnostics}");
+    }
+}
+
+/// Loads a seed of images into an engine.
+pub(super) async fn load_images(engine: &HttpClient, seed: &Path) -> Result<()> {
+    let file = tokio::fs::File::open(seed).await.with_context(|| format!("opening the seed {}", seed.display()))?;
+    let tar = stream::try_unfold(file, |mut file| async move {
+        let mut buffer = vec![0; 256 * 1024];
+        let count = file.read(&mut buffer).await.map_err(|error| ApiError::system(format!("reading the seed: {error}")))?;
+        buffer.truncate(count);
+        Ok((count > 0).then_some((buffer.into(), file)))
+    });
+    let mut messages = engine.load_images(true, tar.boxed()).await?;
+    while let Some(message) = messages.try_next().await? {
+        if let Some(error) = message.error {
+            bail!("loading the seed {}: {error}", seed.display());
+        }
+    }
+    Ok(())
+}
