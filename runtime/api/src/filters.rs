@@ -70,7 +70,7 @@ impl Filters {
             raw.into_iter()
                 .map(|(key, values)| {
                     let values = match values {
-                        Values::Map(map) => map.into_iter().map(|(value, _)| value).collect(),
+                        Values::Map(map) => map.into_keys().collect(),
                         Values::List(list) => list,
                     };
                     (key, values)

@@ -191,7 +191,10 @@ impl Console for NativeConsole {
             FileKind::Directory
         } else if file_type.is_symlink() {
             FileKind::Link
-        } else if file_type.is_socket() || file_type.is_fifo() || file_type.is_char_device() || file_type.is_block_device()
+        } else if file_type.is_socket()
+            || file_type.is_fifo()
+            || file_type.is_char_device()
+            || file_type.is_block_device()
         {
             FileKind::Other
         } else {
@@ -245,7 +248,8 @@ impl Console for NativeConsole {
 fn signals_of(kind: SignalKind) -> BoxStream<'static, ()> {
     match signal(kind) {
         Ok(watched) => {
-            stream::unfold(watched, |mut watched: Signal| async { watched.recv().await.map(|()| ((), watched)) }).boxed()
+            stream::unfold(watched, |mut watched: Signal| async { watched.recv().await.map(|()| ((), watched)) })
+                .boxed()
         }
         Err(_) => stream::pending().boxed(),
     }

@@ -7,6 +7,7 @@ mod console;
 mod engine;
 mod lab;
 mod pty;
+mod registry;
 mod serve;
 mod session;
 
@@ -41,6 +42,8 @@ enum Command {
     Lint(lab::LintArguments),
     /// Run an engine in the foreground, on a unix socket.
     Engine(engine::EngineArguments),
+    /// Serve an OCI registry: push to it, pull from it.
+    Registry(registry::RegistryArguments),
     /// Show or remove what docklab keeps on this machine.
     Session(session::SessionArguments),
     /// The docker command line.
@@ -88,6 +91,7 @@ async fn run(command: Command) -> i32 {
         Command::Check(arguments) => lab::check(arguments).await,
         Command::Test(arguments) => lab::test(arguments).await,
         Command::Lint(arguments) => lab::lint(&arguments),
+        Command::Registry(arguments) => registry::run(arguments).await.map(|()| 0),
         Command::Session(arguments) => session::run(&arguments).await.map(|()| 0),
     };
     outcome.unwrap_or_else(|error| {

@@ -40,7 +40,8 @@ impl Pty {
         grantpt(&controller)?;
         unlockpt(&controller)?;
         let path = ptsname(&controller, Vec::new())?;
-        let terminal = rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+        let terminal =
+            rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
         tcsetwinsize(&controller, window(command.size))?;
         if !command.echo {
             let mut settings = tcgetattr(&terminal)?;

@@ -68,7 +68,10 @@ impl Node {
             ("SHELL".to_owned(), "/bin/bash".to_owned()),
             ("USER".to_owned(), inherited("USER", "root")),
         ]);
-        environment.insert("PS1".to_owned(), format!("\\[\\e[1;36m\\]\\u@{}\\[\\e[0m\\]:\\[\\e[1;34m\\]\\w\\[\\e[0m\\]\\$ ", self.name));
+        environment.insert(
+            "PS1".to_owned(),
+            format!("\\[\\e[1;36m\\]\\u@{}\\[\\e[0m\\]:\\[\\e[1;34m\\]\\w\\[\\e[0m\\]\\$ ", self.name),
+        );
         environment
     }
 
@@ -108,11 +111,7 @@ impl Session {
     /// Opens a session beneath `root`, starting the engines that do not run yet.
     pub(crate) async fn open(root: &Path, name: &str) -> Result<Self> {
         let directory = root.join("sessions").join(name).join("node1");
-        let node = Node {
-            name: "node1".to_owned(),
-            engine: Address::Unix(directory.join("docker.sock")),
-            directory,
-        };
+        let node = Node { name: "node1".to_owned(), engine: Address::Unix(directory.join("docker.sock")), directory };
         node.prepare()?;
         let mut session = Self { name: name.to_owned(), nodes: vec![node.clone()], engines: Vec::new() };
         if docklab_api::SystemApi::ping(&node.client()).await.is_err() {
@@ -124,7 +123,9 @@ impl Session {
     /// Ends the engines that this process has started. Containers stay; the next engine finds them.
     pub(crate) async fn stop_engines(&mut self) {
         for engine in &mut self.engines {
-            if let Some(pid) = engine.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
+            if let Some(pid) =
+                engine.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
+            {
                 rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
             }
             if let Err(error) = engine.wait().await {
@@ -252,10 +253,9 @@ pub(crate) async fn clear(engine: &HttpClient, keep: &Held) -> Result<()> {
         note(engine.remove_container(id, options).await);
     }
     for id in now.networks.iter().filter(|id| !keep.networks.contains(id)) {
-        let is_predefined = engine
-            .inspect_network(id, false, None)
-            .await
-            .is_ok_and(|network| matches!(network.name.as_deref(), Some("bridge" | "host" | "none" | "ingress" | "docker_gwbridge")));
+        let is_predefined = engine.inspect_network(id, false, None).await.is_ok_and(|network| {
+            matches!(network.name.as_deref(), Some("bridge" | "host" | "none" | "ingress" | "docker_gwbridge"))
+        });
         if !is_predefined {
             note(engine.remove_network(id).await);
         }

@@ -1,5 +1,5 @@
 use crate::{
-    ErrorCode, RecordKind, Registry, Request, Response, StorageResult, error::Outcome, names::is_digest, registry::Part,
+    ErrorCode, Head, RecordKind, Registry, Response, StorageResult, error::Outcome, names::is_digest, registry::Part,
 };
 
 impl Registry {
@@ -11,7 +11,7 @@ impl Registry {
         }
     }
 
-    pub(crate) async fn get_blob(&self, repository: &str, digest: &str, request: &Request) -> Outcome {
+    pub(crate) async fn get_blob(&self, repository: &str, digest: &str, request: &Head) -> Outcome {
         if !is_digest(digest) {
             return Err(ErrorCode::DigestInvalid.about(digest));
         }

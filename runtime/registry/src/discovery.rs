@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    ErrorCode, RecordKind, Registry, Request, Response, StorageResult,
+    ErrorCode, Head, RecordKind, Registry, Response, StorageResult,
     error::{Failure, Outcome},
     http::encode,
     names::is_digest,
@@ -22,13 +22,13 @@ impl Registry {
         Ok(names)
     }
 
-    pub(crate) async fn catalog(&self, request: &Request) -> Outcome {
+    pub(crate) async fn catalog(&self, request: &Head) -> Outcome {
         let page = Page::of(self.repository_names().await?, request)?;
         let body = json!({ "repositories": page.items });
         Ok(page.link("/v2/_catalog", Response::new(200)).content("application/json", body.to_string().into()))
     }
 
-    pub(crate) async fn tags(&self, repository: &str, request: &Request) -> Outcome {
+    pub(crate) async fn tags(&self, repository: &str, request: &Head) -> Outcome {
         if self.storage.records(repository, RecordKind::Manifest).await?.is_empty() {
             return Err(ErrorCode::NameUnknown.about(repository));
         }
@@ -43,7 +43,7 @@ impl Registry {
         Ok(page.link(&path, Response::new(200)).content("application/json", body.to_string().into()))
     }
 
-    pub(crate) async fn referrers(&self, repository: &str, subject: &str, request: &Request) -> Outcome {
+    pub(crate) async fn referrers(&self, repository: &str, subject: &str, request: &Head) -> Outcome {
         if !is_digest(subject) {
             return Err(ErrorCode::DigestInvalid.about(subject));
         }
@@ -78,7 +78,7 @@ struct Page {
 }
 
 impl Page {
-    fn of(mut all: Vec<String>, request: &Request) -> Result<Self, Failure> {
+    fn of(mut all: Vec<String>, request: &Head) -> Result<Self, Failure> {
         let limit = match request.parameter("n") {
             None => None,
             Some(text) => Some(text.parse::<usize>().map_err(|_| Failure::from(ErrorCode::PaginationInvalid))?),

@@ -8,6 +8,14 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, StorageError>>;
 
 /// An HTTP request as the registry sees it.
 pub struct Request {
+    pub head: Head,
+    pub body: ByteStream,
+}
+
+/// All of a request but its body. (A body can be read by one task only, so a reference to a whole request could not be held
+/// while waiting.)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
     /// Upper case.
     pub method: String,
     /// The path as sent, still percent-encoded, beginning with `/v2/`.
@@ -16,7 +24,13 @@ pub struct Request {
     pub query: String,
     /// Names in any case.
     pub headers: Vec<(String, String)>,
-    pub body: ByteStream,
+}
+
+impl std::ops::Deref for Request {
+    type Target = Head;
+    fn deref(&self) -> &Head {
+        &self.head
+    }
 }
 
 impl Request {
@@ -24,10 +38,12 @@ impl Request {
     pub fn new(method: &str, target: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Self {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: query.to_owned(),
-            headers: Vec::new(),
+            head: Head {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                query: query.to_owned(),
+                headers: Vec::new(),
+            },
             body: bytes_body(Bytes::new()),
         }
     }
@@ -35,7 +51,7 @@ impl Request {
     /// Adds a header; builder style.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
+        self.head.headers.push((name.to_owned(), value.into()));
         self
     }
 
@@ -45,7 +61,9 @@ impl Request {
         self.body = bytes_body(body.into());
         self
     }
+}
 
+impl Head {
     pub(crate) fn get_header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }

@@ -17,7 +17,7 @@ mod storage;
 mod uploads;
 
 pub use error::ErrorCode;
-pub use http::{ByteStream, Request, Response, bytes_body, collect};
+pub use http::{ByteStream, Head, Request, Response, bytes_body, collect};
 pub use memory::MemoryStorage;
 pub use registry::{CheckCredentials, Registry, RepositorySummary};
 pub use storage::{RecordKind, Storage, StorageError, StorageResult};

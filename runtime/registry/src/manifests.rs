@@ -3,7 +3,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::{
-    ByteStream, ErrorCode, RecordKind, Registry, Request, Response, digest,
+    ByteStream, ErrorCode, Head, RecordKind, Registry, Request, Response, digest,
     error::{Failure, Outcome},
     names::{is_digest, is_tag},
 };
@@ -43,7 +43,7 @@ impl Registry {
         })
     }
 
-    pub(crate) async fn get_manifest(&self, repository: &str, reference: &str, request: &Request) -> Outcome {
+    pub(crate) async fn get_manifest(&self, repository: &str, reference: &str, request: &Head) -> Outcome {
         let stored = self.stored(repository, reference).await?;
         let tag = format!("\"{}\"", stored.digest);
         if request.get_header("if-none-match").is_some_and(|known| known == tag) {

@@ -6,7 +6,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
-    ByteStream, ErrorCode, RecordKind, Request, Response, Storage, StorageResult, bytes_body, error::Outcome,
+    ByteStream, ErrorCode, Head, RecordKind, Request, Response, Storage, StorageResult, bytes_body, error::Outcome,
     http::decode, names::is_repository, uploads::RunningDigest,
 };
 
@@ -80,7 +80,7 @@ impl Registry {
         Ok(summaries)
     }
 
-    fn authorize(&self, request: &Request) -> Option<Response> {
+    fn authorize(&self, request: &Head) -> Option<Response> {
         let check = self.credentials.as_ref()?;
         let given = request
             .get_header("authorization")

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ByteStream, ErrorCode, RecordKind, Registry, Request, Response, StorageError, digest,
+    ByteStream, ErrorCode, Head, RecordKind, Registry, Request, Response, StorageError, digest,
     error::{Failure, Outcome},
     names::{is_digest, is_repository},
 };
@@ -151,7 +151,7 @@ fn created(repository: &str, digest: &str) -> Response {
 }
 
 /// A 416 when the chunk does not begin where the upload ends, or its length is not what its range says.
-fn wrong_range(repository: &str, id: &str, request: &Request, size: u64) -> Option<Response> {
+fn wrong_range(repository: &str, id: &str, request: &Head, size: u64) -> Option<Response> {
     let range = request.get_header("content-range")?;
     let range = range.strip_prefix("bytes ").unwrap_or(range);
     let range = range.split('/').next().unwrap_or(range);

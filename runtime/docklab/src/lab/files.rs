@@ -29,7 +29,8 @@ pub(super) async fn load_images(engine: &HttpClient, seed: &Path) -> Result<()> 
     let file = tokio::fs::File::open(seed).await.with_context(|| format!("opening the seed {}", seed.display()))?;
     let tar = stream::try_unfold(file, |mut file| async move {
         let mut buffer = vec![0; 256 * 1024];
-        let count = file.read(&mut buffer).await.map_err(|error| ApiError::system(format!("reading the seed: {error}")))?;
+        let count =
+            file.read(&mut buffer).await.map_err(|error| ApiError::system(format!("reading the seed: {error}")))?;
         buffer.truncate(count);
         Ok((count > 0).then_some((buffer.into(), file)))
     });

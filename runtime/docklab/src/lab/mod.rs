@@ -161,7 +161,12 @@ pub(crate) async fn test(arguments: TestArguments) -> Result<i32> {
     Ok(i32::from(!reports.iter().all(TestReport::passed)))
 }
 
-async fn play(scenario: &Scenario, engine: &str, mut session: Session, seed: Option<&std::path::Path>) -> Result<TestReport> {
+async fn play(
+    scenario: &Scenario,
+    engine: &str,
+    mut session: Session,
+    seed: Option<&std::path::Path>,
+) -> Result<TestReport> {
     let client = session.nodes[0].client();
     if let Some(seed) = seed {
         files::load_images(&client, seed).await?;

@@ -77,7 +77,13 @@ impl Shell {
     pub(super) async fn interact(&mut self, text: &str) -> io::Result<(String, i32)> {
         let mut output = String::new();
         let mut status = 0;
-        let mut lines = text.lines().filter(|line| !line.trim().is_empty()).map(ToOwned::to_owned).collect::<Vec<_>>().into_iter().peekable();
+        let mut lines = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .peekable();
         while let Some(line) = lines.next() {
             self.is_busy = true;
             self.pty.write(format!("{line}\n").as_bytes()).await?;

@@ -27,7 +27,10 @@ impl NativeWorkspace {
     }
 
     fn node(&self, name: &str) -> Result<&Node, WorkspaceError> {
-        self.nodes.iter().find(|node| node.name == name).ok_or_else(|| WorkspaceError(format!("there is no node `{name}`")))
+        self.nodes
+            .iter()
+            .find(|node| node.name == name)
+            .ok_or_else(|| WorkspaceError(format!("there is no node `{name}`")))
     }
 }
 

@@ -17,7 +17,8 @@ const COOKIE: &str = "docklab_token";
 pub(super) async fn check(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !is_our_host(&server, headers.get(header::HOST)) {
-        return Failure(StatusCode::FORBIDDEN, "this server does not answer to that host name".to_owned()).into_response();
+        return Failure(StatusCode::FORBIDDEN, "this server does not answer to that host name".to_owned())
+            .into_response();
     }
     if let Some(origin) = headers.get(header::ORIGIN)
         && !is_our_origin(&server, origin)

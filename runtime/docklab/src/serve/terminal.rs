@@ -57,8 +57,8 @@ pub(super) async fn open(
         size: (size.rows, size.cols),
         echo: true,
     });
-    let shell = shell
-        .map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("opening a terminal: {error}")))?;
+    let shell =
+        shell.map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("opening a terminal: {error}")))?;
     Ok(upgrade.on_upgrade(move |socket| connect(socket, shell)))
 }
 
