@@ -1,0 +1,11 @@
+//! The virtual network: stacks, names, routes, the LAN between nodes, HTTP over all of it.
+
+mod lan;
+mod route;
+mod stack;
+
+pub use lan::{Lan, Link, WebServer};
+pub(crate) use route::fetch;
+pub use route::{NetError, Url};
+pub use stack::{Connection, Listener, Reply, Request, Stack};
+pub(crate) use stack::{Interface, in_subnet};
