@@ -132,13 +132,30 @@ fn remove_parents(name: &str) {
 }
 
 /// Supervisors have their run directory as an argument.
+/// Supervisors that do not leave by themselves: one may still be on its way out when its container has been cleared away.
 fn processes_of(root: &std::path::Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok())
-        .filter(|line| line.starts_with("docklab-supervisor") && line.contains(&*root.to_string_lossy()))
+        .filter_map(|entry| {
+            let line = fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let ours = line.starts_with("docklab-supervisor") && line.contains(&*root.to_string_lossy());
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            (ours && !ends_within_seconds(pid)).then_some(line)
+        })
         .collect()
+}
+
+fn ends_within_seconds(pid: i32) -> bool {
+    use rustix::{
+        event::{PollFd, PollFlags, Timespec, poll},
+        process::{Pid, PidfdFlags, pidfd_open},
+    };
+    let Some(descriptor) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return true;
+    };
+    let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&patience)), Ok(1))
 }
 
 impl Engine {

@@ -1,7 +1,7 @@
 //! The other side of fork(2): from a copy of the supervisor to the container's program.
 //!
-//! The child talks to the supervisor over a socket of packets: it sends the master end of its terminal, asks to be put into
-//! the cgroup, and says what went wrong. When the program starts, close-on-exec closes the socket: silence is success.
+//! The child talks to the supervisor over a socket of packets: it sends the master end of its terminal and says what went
+//! wrong. When the program starts, close-on-exec closes the socket: silence is success.
 
 use std::{
     fs::{self, File},
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::protocol::{Failure, Launch};
 use crate::{
     capabilities::CapabilitySet,
+    cgroup::Cgroup,
     command,
     devices::{self, DeviceNode},
     init,
@@ -40,8 +41,6 @@ use crate::{
 pub(crate) enum Report {
     /// The master end of the terminal comes with it.
     Terminal,
-    /// Ready to be moved into the cgroup; goes on when it is answered.
-    AwaitingCgroup,
     Failed(Failure),
 }
 
@@ -77,7 +76,7 @@ pub(crate) fn run_first(
     streams: ChildStreams,
     socket: &OwnedFd,
 ) -> HostError {
-    match prepare_first(launch, confinement, network, socket) {
+    match prepare_first(launch, confinement, network) {
         Ok(()) => {
             run(&launch.spec.process, confinement, streams, socket, &launch.spec.limits.ulimits, launch.spec.init)
         }
@@ -88,28 +87,26 @@ pub(crate) fn run_first(
 /// A further process in the container of `first`, a descriptor of its first process. Returns only an error.
 pub(crate) fn run_further(
     first: &OwnedFd,
+    cgroup: &Cgroup,
     process: &ProcessSpec,
     confinement: &Confinement,
     streams: ChildStreams,
     socket: &OwnedFd,
     ulimits: &[(String, i64, i64)],
 ) -> HostError {
-    let entered = await_cgroup(socket).and_then(|()| namespaces::enter_all_of(first));
+    let entered = cgroup.join().and_then(|()| namespaces::enter_all_of(first));
     match entered {
         Ok(()) => run(process, confinement, streams, socket, ulimits, false),
         Err(error) => error,
     }
 }
 
-fn prepare_first(
-    launch: &Launch,
-    confinement: &Confinement,
-    network: Option<&OwnedFd>,
-    socket: &OwnedFd,
-) -> HostResult<()> {
+fn prepare_first(launch: &Launch, confinement: &Confinement, network: Option<&OwnedFd>) -> HostResult<()> {
     let spec = &launch.spec;
     let privileged = spec.process.privileged;
     umask(Mode::empty());
+    // While the machine's cgroup tree is still in sight.
+    launch.cgroup.join()?;
     if let Some(value) = spec.limits.oom_score_adj {
         // Only CAP_SYS_RESOURCE may lower it; a machine that withholds that still runs the container.
         let _ = fs::write("/proc/self/oom_score_adj", value.to_string());
@@ -144,7 +141,6 @@ fn prepare_first(
     for mount in prepared {
         mount.attach()?;
     }
-    await_cgroup(socket)?;
     namespaces::new_cgroup_namespace()?;
     let controllers: Vec<String> = launch.cgroup.mounted_names();
     mounts::mount_cgroups(launch.cgroup.version(), &controllers, !privileged)?;
@@ -161,11 +157,6 @@ fn prepare_first(
         mounts::set_read_only(Path::new("/"), false)?;
     }
     Ok(())
-}
-
-fn await_cgroup(socket: &OwnedFd) -> HostResult<()> {
-    send(socket, &Report::AwaitingCgroup, None).map_err(|error| HostError::other("report to the supervisor", error))?;
-    receive_go(socket).map_err(|error| HostError::other("wait for the supervisor", error))
 }
 
 fn make_directory(path: &str) -> HostResult<()> {
@@ -327,13 +318,6 @@ fn send(socket: &OwnedFd, report: &Report, descriptor: Option<RawFd>) -> io::Res
     let control: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&packet)], control, MsgFlags::MSG_NOSIGNAL, None)?;
     Ok(())
-}
-
-fn receive_go(socket: &OwnedFd) -> io::Result<()> {
-    match nix::unistd::read(socket, &mut [0; 1])? {
-        1 => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the supervisor has ended")),
-    }
 }
 
 /// The supervisor's side: the next packet, with its descriptor; `None` when the program has started (or the child died).

@@ -16,7 +16,7 @@ use nix::{
         socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair},
         wait::waitpid,
     },
-    unistd::{ForkResult, Pid, fork, pipe2, write},
+    unistd::{ForkResult, fork, pipe2},
 };
 
 use super::{
@@ -63,17 +63,23 @@ pub(super) fn start(launch: &Launch, network: Option<&OwnedFd>) -> HostResult<Ma
     let (confinement, rules) = confinement(launch, &spec.process)?;
     launch.cgroup.create(&spec.limits, &rules)?;
     choose_pid_namespace_of_children(launch.pid)?;
-    spawn(launch, &spec.process, None, |socket, streams| {
-        child::run_first(launch, &confinement, network, streams, socket)
-    })
+    spawn(&spec.process, None, |socket, streams| child::run_first(launch, &confinement, network, streams, socket))
 }
 
 /// A further process in the running container.
 pub(super) fn exec(launch: &Launch, first: u32, spec: ExecSpec) -> HostResult<Managed> {
     let (confinement, _) = confinement(launch, &spec.process)?;
     let first = descriptor_of(first)?;
-    spawn(launch, &spec.process, Some(spec.id.clone()), |socket, streams| {
-        child::run_further(&first, &spec.process, &confinement, streams, socket, &launch.spec.limits.ulimits)
+    spawn(&spec.process, Some(spec.id.clone()), |socket, streams| {
+        child::run_further(
+            &first,
+            &launch.cgroup,
+            &spec.process,
+            &confinement,
+            streams,
+            socket,
+            &launch.spec.limits.ulimits,
+        )
     })
 }
 
@@ -98,7 +104,6 @@ fn confinement(launch: &Launch, process: &ProcessSpec) -> HostResult<(Confinemen
 }
 
 fn spawn(
-    launch: &Launch,
     process: &ProcessSpec,
     exec: Option<String>,
     child_side: impl FnOnce(&OwnedFd, ChildStreams) -> HostError,
@@ -133,7 +138,7 @@ fn spawn(
         Err(error) => return Err(HostError::other("fork", error.desc())),
     };
     drop((theirs, streams));
-    match converse(launch, pid, &ours) {
+    match converse(&ours) {
         Ok(terminal) => {
             Managed::new(exec, pid, terminal, ends).map_err(|error| HostError::other("set up streams", error))
         }
@@ -146,19 +151,13 @@ fn spawn(
     }
 }
 
-/// Answers the child until its program runs; returns the master end of its terminal.
-fn converse(launch: &Launch, pid: Pid, socket: &OwnedFd) -> HostResult<Option<OwnedFd>> {
+/// Hears the child out until its program runs; returns the master end of its terminal.
+fn converse(socket: &OwnedFd) -> HostResult<Option<OwnedFd>> {
     let mut terminal = None;
-    // The kernel may make this wait (see `cgroup`); the child's mounts go on meanwhile.
-    launch.cgroup.attach(pid.as_raw() as u32)?;
     loop {
         match child::receive(socket).map_err(|error| HostError::other("hear from the container's process", error))? {
             None => return Ok(terminal),
             Some((Report::Terminal, descriptor)) => terminal = descriptor,
-            Some((Report::AwaitingCgroup, _)) => {
-                write(socket, &[1])
-                    .map_err(|error| HostError::other("answer the container's process", error.desc()))?;
-            }
             Some((Report::Failed(failure), _)) => return Err(failure.into()),
         }
     }
