@@ -75,11 +75,22 @@ impl Handle {
             Err(error) => return Err(failed(error)),
         };
         let frame = protocol::json_frame(Kind::Request, &request).map_err(failed)?;
-        stream.write_all(&frame).await.map_err(failed)?;
-        match read_frame(&mut stream).await {
+        let answer = match stream.write_all(&frame).await {
+            Ok(()) => read_frame(&mut stream).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Ok((Kind::Failed, payload)) => Err(failure(&payload)),
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            // The supervisor left before it answered: its process has ended, so there is nothing to ask any more.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(failed(error)),
         }
     }
