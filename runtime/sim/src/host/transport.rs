@@ -1,13 +1,14 @@
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Transport};
+use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Link, Transport};
+use futures::stream::BoxStream;
 
 use super::{
     SimHost,
     layers::{body, collect},
 };
-use crate::net::{Reply, Request, Url, fetch};
+use crate::net::{Reply, Request, Url, dial, fetch, listen};
 
 #[async_trait]
 impl Transport for SimHost {
@@ -35,5 +36,11 @@ impl Transport for SimHost {
         let Reply { status, headers, body: content } = reply;
         let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
         Ok(HttpResponse { status, headers, body: body(content) })
+    }
+    async fn listen(&self, port: u16) -> HostResult<BoxStream<'static, Arc<dyn Link>>> {
+        listen(&self.node, port)
+    }
+    async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
+        dial(&self.node, address).await.map_err(|error| HostError::Network(error.to_string()))
     }
 }

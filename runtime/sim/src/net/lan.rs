@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Reply, Request};
+use super::{Listeners, Reply, Request};
 use crate::world::lock;
 
 /// A server on the simulated internet (a registry).
@@ -36,6 +36,8 @@ impl Default for Link {
 pub struct Lan {
     links: Mutex<HashMap<(String, String), Link>>,
     servers: Mutex<HashMap<String, Arc<dyn WebServer>>>,
+    /// Who accepts links between nodes.
+    pub(super) listeners: Listeners,
 }
 
 impl Lan {

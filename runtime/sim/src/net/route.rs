@@ -191,7 +191,7 @@ fn route(from: &Arc<Space>, address: IpAddr, port: u16) -> Result<Route, NetErro
 }
 
 /// The time one way between two nodes; `None` when a packet or its answer is lost.
-fn way(from: &Arc<Node>, to: &Arc<Node>) -> Option<Duration> {
+pub(crate) fn way(from: &Arc<Node>, to: &Arc<Node>) -> Option<Duration> {
     let lan = &from.world().lan;
     let there = lan.link(from.name(), to.name());
     let back = lan.link(to.name(), from.name());

@@ -495,11 +495,10 @@ async fn by_line(context: &Context) -> Result<i32, Closed> {
                     _ => groups.push((1, line)),
                 }
             }
-            let shown =
-                groups
-                    .into_iter()
-                    .filter(|(count, _)| !arguments.has('d') || *count > 1)
-                    .map(|(count, line)| if arguments.has('c') { format!("{count:>7} {line}") } else { line });
+            let shown = groups
+                .into_iter()
+                .filter(|(count, _)| !arguments.has('d') || *count > 1)
+                .map(|(count, line)| if arguments.has('c') { format!("{count:>7} {line}") } else { line });
             context.out(joined(shown)).await?;
         }
         _ => {

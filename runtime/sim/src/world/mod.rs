@@ -194,7 +194,6 @@ impl World {
         self.0.lan.add_server(host, server);
     }
 }
-}
 
 impl Inner {
     pub(crate) fn spawn(&self, task: BoxFuture<'static, ()>) {
