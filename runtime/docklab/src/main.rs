@@ -5,6 +5,7 @@
 
 mod console;
 mod engine;
+mod images;
 mod lab;
 mod pty;
 mod registry;
@@ -42,6 +43,8 @@ enum Command {
     Lint(lab::LintArguments),
     /// Run an engine in the foreground, on a unix socket.
     Engine(engine::EngineArguments),
+    /// Make, save and load images for machines that reach no registry.
+    Images(images::ImagesArguments),
     /// Serve an OCI registry: push to it, pull from it.
     Registry(registry::RegistryArguments),
     /// Show or remove what docklab keeps on this machine.
@@ -91,6 +94,7 @@ async fn run(command: Command) -> i32 {
         Command::Check(arguments) => lab::check(arguments).await,
         Command::Test(arguments) => lab::test(arguments).await,
         Command::Lint(arguments) => lab::lint(&arguments),
+        Command::Images(arguments) => images::run(arguments).await.map(|()| 0),
         Command::Registry(arguments) => registry::run(arguments).await.map(|()| 0),
         Command::Session(arguments) => session::run(&arguments).await.map(|()| 0),
     };

@@ -25,7 +25,7 @@ pub(super) fn report_faults(diagnostics: &Diagnostics) {
 }
 
 /// Loads a seed of images into an engine.
-pub(super) async fn load_images(engine: &HttpClient, seed: &Path) -> Result<()> {
+pub(crate) async fn load_images(engine: &HttpClient, seed: &Path) -> Result<()> {
     let file = tokio::fs::File::open(seed).await.with_context(|| format!("opening the seed {}", seed.display()))?;
     let tar = stream::try_unfold(file, |mut file| async move {
         let mut buffer = vec![0; 256 * 1024];

@@ -16,6 +16,7 @@ use docklab_scenario::{Evaluator, Scenario, StepReport, TestReport};
 use futures::StreamExt as _;
 
 use crate::session::Session;
+pub(crate) use files::load_images;
 use files::{load, report_faults};
 use player::NativePlayer;
 use workspace::NativeWorkspace;

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Options alone are meant for mongod.
+case "${1:-}" in
+    -*) set -- mongod "$@" ;;
+esac
+exec "$@"

@@ -1,0 +1,103 @@
+//! `docklab images`: seeds, and honest stand-ins for the course's images where no Docker Hub answers.
+//!
+//! A stand-in is built from Debian packages, runs the real programs and carries the label
+//! `org.docklab.stand-in=true`. A seed is one tar that `docker image load` reads.
+
+mod archive;
+mod layer;
+mod packages;
+mod recipes;
+mod stand_in;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use docklab_api::ImageApi as _;
+use docklab_daemon::client::{Address, HttpClient};
+use futures::TryStreamExt as _;
+use tokio::io::AsyncWriteExt as _;
+
+const EXAMPLES: &str = "\
+Examples:
+  docklab images stand-in                         every image of the course, into docklab's directory
+  docklab images stand-in nginx -o nginx.tar      one of them, into a file
+  docklab images import nginx.tar                 into the engine that DOCKER_HOST names
+  docklab images export seed.tar nginx ubuntu     out of it again, for a machine with no network";
+
+/// Make, save and load images for machines that reach no registry.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ImagesArguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Build stand-ins from Debian packages. Needs apt-get and dpkg-deb, but no Docker and no root.
+    StandIn {
+        /// Which (default: all): alpine, busybox, hello-world, mongo, nginx, python, ubuntu.
+        names: Vec<String>,
+        /// The seed to write.
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
+    /// Save images of an engine as a seed.
+    Export {
+        file: PathBuf,
+        /// Which (default: all that have a tag).
+        images: Vec<String>,
+        /// The engine (default: DOCKER_HOST, else /var/run/docker.sock).
+        #[arg(long, short = 'H')]
+        host: Option<String>,
+    },
+    /// Load the images of a seed into an engine.
+    Import {
+        file: PathBuf,
+        /// The engine (default: DOCKER_HOST, else /var/run/docker.sock).
+        #[arg(long, short = 'H')]
+        host: Option<String>,
+    },
+}
+
+pub(crate) async fn run(arguments: ImagesArguments) -> Result<()> {
+    match arguments.action {
+        Action::StandIn { names, output } => {
+            let cache = crate::console::home().join("images");
+            let seed = tokio::task::spawn_blocking(move || stand_in::build(&names, output.as_deref(), &cache))
+                .await
+                .context("building stand-ins")??;
+            println!("{}", seed.display());
+            Ok(())
+        }
+        Action::Export { file, images, host } => export(&engine(host)?, &file, images).await,
+        Action::Import { file, host } => crate::lab::load_images(&engine(host)?, &file).await,
+    }
+}
+
+fn engine(host: Option<String>) -> Result<HttpClient> {
+    let host = host
+        .or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()))
+        .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+    Ok(HttpClient::new(Address::parse(&host)?))
+}
+
+async fn export(engine: &HttpClient, file: &std::path::Path, mut images: Vec<String>) -> Result<()> {
+    if images.is_empty() {
+        let all = engine.list_images(docklab_api::ListImages::default()).await?;
+        images = all.into_iter().flat_map(|image| image.repo_tags).filter(|tag| tag != "<none>:<none>").collect();
+    }
+    if images.is_empty() {
+        bail!("the engine has no image with a tag, so there is nothing to export");
+    }
+    let partial = file.with_extension("partial");
+    let mut output =
+        tokio::fs::File::create(&partial).await.with_context(|| format!("creating {}", partial.display()))?;
+    let mut tar = engine.save_images(images).await?;
+    while let Some(bytes) = tar.try_next().await? {
+        output.write_all(&bytes).await.with_context(|| format!("writing {}", partial.display()))?;
+    }
+    output.flush().await.with_context(|| format!("writing {}", partial.display()))?;
+    std::fs::rename(&partial, file).with_context(|| format!("writing {}", file.display()))
+}
