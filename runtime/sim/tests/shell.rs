@@ -47,7 +47,7 @@ fn pipes_run_side_by_side() {
 fn redirections_and_here_documents() {
     insta::assert_snapshot!(run("n=7\ncat > f <<EOF\none $n\nEOF\ncat <<'EOF' >> f\ntwo $n\nEOF\ncat f; ls nope 2>/dev/null || echo failed $?; wc -l < f"), @r"
     one 7
-    two 7
+    two $n
     failed 2
     2
     ");
@@ -83,12 +83,22 @@ fn errexit_ends_a_script_but_not_in_a_condition() {
 
 #[test]
 fn unknown_programs_say_what_to_do() {
-    insta::assert_snapshot!(run("gcc x.c; nosuchthing"), @"");
+    insta::assert_snapshot!(run("gcc x.c; nosuchthing"), @r"
+    ! bash: line 1: gcc: command not found
+    ! The simulator has no `gcc`; connect a backend to run it on a real machine.
+    ! bash: line 1: nosuchthing: command not found
+    = 127
+    ");
 }
 
 #[test]
 fn scripts_need_the_executable_bit_and_an_interpreter() {
-    insta::assert_snapshot!(run("printf '#!/bin/sh\\necho hi $1\\n' > s.sh; ./s.sh you; chmod +x s.sh; ./s.sh you; printf '#!/bin/sh\\r\\necho hi\\n' > w.sh; chmod +x w.sh; ./w.sh"), @"");
+    insta::assert_snapshot!(run("printf '#!/bin/sh\\necho hi $1\\n' > s.sh; ./s.sh you; chmod +x s.sh; ./s.sh you; printf '#!/bin/sh\\r\\necho hi\\n' > w.sh; chmod +x w.sh; ./w.sh"), @r"
+    hi you
+    ! bash: line 1: ./s.sh: Permission denied
+    ! bash: line 1: ./w.sh: No such file or directory
+    = 127
+    ");
 }
 
 #[test]
@@ -135,5 +145,20 @@ python3 app.py; echo "= $?"
 pip install flask > /dev/null
 python3 app.py 2>log & sleep 1
 curl -s localhost:5000; echo; curl -s localhost:5000/none | head -3; curl localhost:81; tail -2 log"#;
-    insta::assert_snapshot!(run(script), @"");
+    insta::assert_snapshot!(run(script), @r#"
+    = 1
+     * Serving Flask app 'app'
+     * Debug mode: off
+    hello world!
+    <!doctype html>
+    <html lang=en>
+    <title>404 Not Found</title>
+    127.0.0.1 - - [01/Mar/2026 12:00:02] "GET / HTTP/1.1" 200 -
+    127.0.0.1 - - [01/Mar/2026 12:00:02] "GET /none HTTP/1.1" 404 -
+    ! Traceback (most recent call last):
+    !   File "app.py", line 1, in <module>
+    !     from flask import Flask
+    ! ModuleNotFoundError: No module named 'flask'
+    ! curl: (7) Failed to connect to localhost port 81 after 0 ms: Couldn't connect to server
+    "#);
 }

@@ -95,6 +95,9 @@ pub(crate) fn write<'a>(entries: impl IntoIterator<Item = (String, Option<&'a En
             let path = if above.is_empty() { format!(".wh.{name}") } else { format!("{above}/.wh.{name}") };
             header.set_entry_type(tar::EntryType::Regular);
             header.set_mode(0);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
             header.set_size(0);
             builder.append_data(&mut header, path, std::io::empty()).map_err(failed)?;
             continue;

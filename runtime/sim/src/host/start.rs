@@ -46,6 +46,7 @@ pub(super) struct SimProcess {
 
 #[async_trait]
 impl Process for SimProcess {
+    #[allow(clippy::misnamed_getters)] // The trait asks for the pid as the host sees it.
     fn pid(&self) -> u32 {
         self.state.node_pid
     }

@@ -33,7 +33,7 @@ struct SimLink {
     here: Arc<Node>,
     there: Arc<Node>,
     sender: UnboundedSender<Packet>,
-    receiver: tokio::sync::Mutex<UnboundedReceiver<Packet>>,
+    receiver: futures::lock::Mutex<UnboundedReceiver<Packet>>,
     /// Ends this side's own reading.
     own: UnboundedSender<Packet>,
     /// A message was lost on the way: as on a TCP connection, nothing behind it arrives either.
@@ -116,7 +116,7 @@ pub(crate) async fn dial(node: &Arc<Node>, address: SocketAddr) -> Result<Arc<dy
             here: here.clone(),
             there: there.clone(),
             sender: sender.clone(),
-            receiver: tokio::sync::Mutex::new(receiver),
+            receiver: futures::lock::Mutex::new(receiver),
             own: own.clone(),
             broken: AtomicBool::new(false),
         })

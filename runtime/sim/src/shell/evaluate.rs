@@ -68,6 +68,8 @@ pub(crate) struct Shell {
     pub(super) jobs: Vec<(u32, String)>,
     pub(super) history: Vec<String>,
     pub(super) user: Identity,
+    /// `$$`: a subshell keeps its parent's.
+    pub(super) shell_pid: u32,
 }
 
 /// The programs `bash` and `sh`.
@@ -77,6 +79,7 @@ pub(crate) async fn run(context: Context) -> Result<i32, Closed> {
     let user =
         Identity { name: process.user.clone(), uid: process.uid, home: env.get("HOME").unwrap_or("/root").to_owned() };
     let mut shell = Shell {
+        shell_pid: process.pid,
         process,
         name: name.to_owned(),
         variables: BTreeMap::new(),

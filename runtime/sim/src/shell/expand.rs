@@ -47,7 +47,7 @@ impl Shell {
     fn special(&self, name: &str) -> Option<String> {
         match name {
             "?" => Some(self.status.to_string()),
-            "$" => Some(self.process.pid.to_string()),
+            "$" => Some(self.shell_pid.to_string()),
             "#" => Some((self.arguments.len() - 1).to_string()),
             "@" | "*" => Some(self.arguments[1..].join(" ")),
             "-" => Some(String::new()),

@@ -188,10 +188,10 @@ impl Parser {
             if self.looking_at("||") || !self.eat("|") {
                 return Ok(Pipeline { negated, stages });
             }
-            if self.eat("&") {
-                if let Some(stage) = stages.last_mut() {
-                    stage.redirects.push(Redirect::Duplicate { descriptor: 2, from: 1 });
-                }
+            if self.eat("&")
+                && let Some(stage) = stages.last_mut()
+            {
+                stage.redirects.push(Redirect::Duplicate { descriptor: 2, from: 1 });
             }
             self.blanks(true)?;
             if self.peek().is_none() {

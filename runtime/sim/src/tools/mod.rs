@@ -4,6 +4,7 @@ mod apps;
 mod files;
 mod network;
 mod packages;
+mod pattern;
 mod python;
 mod service;
 mod system;

@@ -19,7 +19,7 @@ pub(super) async fn curl(context: Context) -> Result<i32, Closed> {
     while let Some(word) = words.next() {
         let mut value = || words.next().cloned().unwrap_or_default();
         match word.as_str() {
-            "-o" | "--output" | "-O" if !(word == "-O" && !is_wget) => output = Some(value()),
+            "-o" | "--output" | "-O" if word != "-O" || is_wget => output = Some(value()),
             "-D" | "--dump-header" => dump = Some(value()),
             "-w" | "--write-out" => write_out = Some(value()),
             "-X" | "--request" => request.method = value(),
@@ -274,7 +274,7 @@ pub(super) async fn ss(context: Context) -> Result<i32, Closed> {
         );
     }
     for (address, port, process) in rows {
-        text += &format!("LISTEN 0      4096   {:>13}:{port:<5}      0.0.0.0:*    users:((\"{process}\"))\n", address);
+        text += &format!("LISTEN 0      4096   {address:>13}:{port:<5}      0.0.0.0:*    users:((\"{process}\"))\n");
     }
     context.out(text).await?;
     Ok(0)

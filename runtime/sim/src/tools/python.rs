@@ -32,7 +32,7 @@ pub(super) async fn python(context: Context, version: &str) -> Result<i32, Close
     match arguments.first().map(|word| word.as_str()) {
         Some("--version" | "-V") => {
             context.out(format!("Python {version}\n")).await?;
-            return Ok(0);
+            Ok(0)
         }
         Some("-c") => {
             let text = arguments.get(1).map_or("", |text| text.as_str());

@@ -16,25 +16,34 @@ pub(super) async fn top(context: Context) -> Result<i32, Closed> {
     };
     context.process.handle(&[signal::INT, signal::TERM, signal::HUP, signal::QUIT, signal::WINCH]);
     context.process.set_cpu(1_000_000);
+    let keyboard = context.streams.input_is_terminal();
+    if keyboard {
+        tty.set_raw(true);
+    }
     tty.write_raw(b"\x1b[?1h\x1b=\x1b[?25l\x1b[H\x1b[2J");
     loop {
         draw(&context, &tty).await?;
         let process = context.process.clone();
         let signal = Box::pin(process.next_signal());
         let keys = Box::pin(async {
-            if !context.streams.input_is_terminal() {
+            if !keyboard {
                 return futures::future::pending().await;
             }
             context.streams.stdin.read().await
         });
         let timer = Box::pin(context.space().world.clock.sleep(Duration::from_secs(3)));
         let end = match select(signal, select(keys, timer)).await {
-            Either::Left((number, _)) if number == crate::process::signal::WINCH => false,
+            Either::Left((number, _)) if number == signal::WINCH => false,
             Either::Left(_) => true,
-            Either::Right((Either::Left((bytes, _)), _)) => bytes.is_none_or(|bytes| bytes.contains(&b'q')),
+            Either::Right((Either::Left((bytes, _)), _)) => {
+                bytes.is_none_or(|bytes| bytes.iter().any(|key| matches!(key, b'q' | 3)))
+            }
             Either::Right((Either::Right(_), _)) => false,
         };
         if end {
+            if keyboard {
+                tty.set_raw(false);
+            }
             let (rows, _) = tty.size();
             tty.write_raw(format!("\x1b[?1l\x1b>\x1b[{rows};1H\r\n\x1b[?12l\x1b[?25h\x1b[K").as_bytes());
             return Ok(0);
