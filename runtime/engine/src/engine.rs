@@ -1,6 +1,6 @@
 use std::{
     ops::Deref,
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, Mutex},
 };
 
 use docklab_api::ApiResult;
@@ -8,7 +8,7 @@ use docklab_host::Host;
 
 use crate::{
     EventBus, containers::Containers, exec::Execs, image::ImageStore, networks::Networks, ports::PortTable,
-    prune::Pruning, records, swarm::Cluster, volumes::Volumes,
+    prune::Pruning, records, swarm::Swarm, volumes::Volumes,
 };
 
 /// What differs between engines; the defaults are Docker's.
@@ -38,7 +38,7 @@ pub struct Inner {
     pub(crate) volumes: Volumes,
     pub(crate) ports: Mutex<PortTable>,
     pub(crate) pruning: Pruning,
-    pub(crate) cluster: RwLock<Option<Arc<dyn Cluster>>>,
+    pub(crate) swarm: Swarm,
 }
 
 impl Deref for Engine {
@@ -62,7 +62,7 @@ impl Engine {
             volumes: Volumes::default(),
             ports: Mutex::default(),
             pruning: Pruning::default(),
-            cluster: RwLock::default(),
+            swarm: Swarm::default(),
             host,
             options,
         };
@@ -70,6 +70,7 @@ impl Engine {
         engine.open_networks().await?;
         engine.open_volumes().await?;
         engine.open_containers().await?;
+        engine.resume_swarm().await?;
         Ok(engine)
     }
 }

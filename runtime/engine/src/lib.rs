@@ -33,4 +33,3 @@ pub use engine::{Engine, EngineOptions};
 pub use errors::{HostResultExt, api_error};
 pub use events::{Action, EventBus, ObjectKind};
 pub use ids::{mac_address, object_id, short_id};
-pub use swarm::Cluster;

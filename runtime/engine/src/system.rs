@@ -79,7 +79,7 @@ impl SystemApi for Engine {
             api_version: API_VERSION.to_owned(),
             os_type: "linux".to_owned(),
             builder_version: "1".to_owned(),
-            swarm: self.attached_cluster().map_or_else(|| "inactive".to_owned(), |cluster| cluster.ping()),
+            swarm: self.membership().map_or_else(|| "inactive".to_owned(), |cluster| cluster.ping()),
         })
     }
 
@@ -131,7 +131,7 @@ impl SystemApi for Engine {
             official: Some(true),
         };
         let count = |number: usize| Some(i64::try_from(number).unwrap_or(i64::MAX));
-        let swarm = self.attached_cluster().map_or_else(
+        let swarm = self.membership().map_or_else(
             || SwarmInfo {
                 node_id: Some(String::new()),
                 node_addr: Some(String::new()),

@@ -24,7 +24,7 @@ pub use process::{
     ContainerSpec, DeviceSpec, ExecSpec, Exit, Limits, LogQuery, LogRecord, MountSource, MountSpec, NetworkMode,
     Output, Process, ProcessList, ProcessSpec, Processes, Standard, Started, Stats, TmpfsOptions, User,
 };
-pub use system::{HostInfo, HttpRequest, HttpResponse, Machine, Records, Transport, Volumes};
+pub use system::{HostInfo, HttpRequest, HttpResponse, Link, Machine, Records, Transport, Volumes};
 
 /// A machine that can hold an engine.
 pub trait Host: Machine + Records + Transport + Layers + Volumes + Processes + Networks {}

@@ -1,11 +1,15 @@
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{future::BoxFuture, stream::BoxStream};
 use jiff::Timestamp;
 
-use crate::{ByteStream, HostResult};
+use crate::{ByteStream, HostError, HostResult};
 
 /// Facts about the machine for `docker info`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +76,32 @@ pub struct HttpResponse {
     pub body: ByteStream,
 }
 
-/// HTTP to the outside.
+/// HTTP to the outside, and messages between the nodes of a swarm.
 #[async_trait]
 pub trait Transport: Send + Sync {
     async fn http(&self, request: HttpRequest) -> HostResult<HttpResponse>;
+    /// Accepts links of other nodes on a TCP port of the node until the stream is dropped.
+    async fn listen(&self, port: u16) -> HostResult<BoxStream<'static, Arc<dyn Link>>> {
+        Err(HostError::Unsupported(format!("this machine cannot listen on port {port}: it has no links between nodes")))
+    }
+    /// Opens a link to a node that listens. The error is worded as Go's net package does (`dial tcp …`).
+    async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
+        Err(HostError::Unsupported(format!("this machine cannot reach {address}: it has no links between nodes")))
+    }
+}
+
+/// Messages between two nodes, in order. A link whose peer is gone without a word stays silent; what is sent over it is
+/// lost, and whoever uses it needs time-outs.
+#[async_trait]
+pub trait Link: Send + Sync {
+    /// The other end's address.
+    fn peer(&self) -> IpAddr;
+    /// Sends one message of at most 64 MiB.
+    async fn send(&self, message: Bytes) -> HostResult<()>;
+    /// The next message; `None` once the peer has closed. One caller at a time; not to be cancelled.
+    async fn receive(&self) -> HostResult<Option<Bytes>>;
+    /// Ends the link: both sides' `receive` returns.
+    fn close(&self);
 }
 
 /// Named volumes.

@@ -242,6 +242,7 @@ impl Manager {
                 .cloned()
                 .collect(),
             files: self.files(task),
+            ended: task.is_dead(),
         }
     }
 

@@ -121,6 +121,8 @@ pub struct TaskAssignment {
     /// Ports to open on the node itself.
     pub host_ports: Vec<EndpointPortConfig>,
     pub files: Vec<FileContent>,
+    /// It has run and ended: only its container is kept.
+    pub ended: bool,
 }
 
 /// A network as one node must have it.

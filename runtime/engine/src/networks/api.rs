@@ -189,7 +189,7 @@ impl Engine {
     }
 
     /// Removes a network that nothing is attached to.
-    async fn delete_network(&self, network: &Network) -> ApiResult<()> {
+    pub(crate) async fn delete_network(&self, network: &Network) -> ApiResult<()> {
         let record = &network.record;
         let endpoints: Vec<String> = self
             .attachments(network)
@@ -226,12 +226,24 @@ impl NetworkApi for Engine {
                 found.push(self.network_model(&network, false));
             }
         }
+        found.extend(self.swarm_networks(&filters));
         found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
     }
 
     async fn inspect_network(&self, id: &str, _verbose: bool, scope: Option<&str>) -> ApiResult<models::Network> {
-        let network = self.networks.find(id)?;
+        let network = match self.networks.find(id) {
+            Ok(network) => network,
+            // One that the swarm has and no task of this node is on.
+            Err(error) => {
+                let all = self.swarm_networks(&Filters::new());
+                let named = |network: &models::Network| {
+                    network.name.as_deref() == Some(id)
+                        || network.id.as_deref().is_some_and(|full| full.starts_with(id))
+                };
+                return all.into_iter().find(named).ok_or(error);
+            }
+        };
         if scope.is_some_and(|scope| !scope.is_empty() && scope != network.record.scope) {
             return Err(ApiError::not_found(format!("network {id} not found")));
         }
@@ -239,11 +251,17 @@ impl NetworkApi for Engine {
     }
 
     async fn create_network(&self, body: NetworkCreateRequest) -> ApiResult<NetworkCreateResponse> {
+        if let Some(created) = self.create_swarm_network(&body).await {
+            return Ok(NetworkCreateResponse { id: created?, warning: String::new() });
+        }
         let id = self.create_network_as(None, None, body).await?;
         Ok(NetworkCreateResponse { id, warning: String::new() })
     }
 
     async fn remove_network(&self, id: &str) -> ApiResult<()> {
+        if let Some(removed) = self.remove_swarm_network(id).await {
+            return removed;
+        }
         let network = self.networks.find(id)?;
         if is_predefined(&network.record.name) {
             return Err(ApiError::forbidden(format!(

@@ -3,11 +3,13 @@
 
 mod body;
 mod dial;
+mod link;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Transport};
+use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Link, Transport};
+use futures::stream::BoxStream;
 use hyper::{Method, Request, Uri, client::conn::http1, header};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -98,6 +100,12 @@ impl HttpTransport {
 impl Transport for LinuxHost {
     async fn http(&self, request: HttpRequest) -> HostResult<HttpResponse> {
         self.inner.transport.request(request).await
+    }
+    async fn listen(&self, port: u16) -> HostResult<BoxStream<'static, Arc<dyn Link>>> {
+        link::listen(port).await
+    }
+    async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
+        link::dial(address).await
     }
 }
 

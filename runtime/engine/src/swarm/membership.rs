@@ -1,0 +1,212 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use docklab_api::{
+    ApiError, ApiResult,
+    models::{
+        EngineDescription, EngineDescriptionPlugins, LocalNodeState, NodeDescription, PeerNode, Platform,
+        ResourceObject, SwarmInfo,
+    },
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{Engine, PORT, leader::Leader};
+use crate::{HostResultExt, records};
+
+pub(super) const KIND: &str = "swarm";
+const NODE: &str = "node";
+
+/// What a member must remember to come back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeRecord {
+    pub(crate) node: String,
+    pub(crate) secret: String,
+    pub(crate) manager: bool,
+    /// The address that this node gives to others.
+    pub(crate) address: String,
+    /// Node ID and address of the managers.
+    pub(crate) managers: Vec<(String, String)>,
+}
+
+/// This engine as a member of a swarm.
+pub(crate) struct Membership {
+    record: Mutex<NodeRecord>,
+    /// On the manager.
+    pub(super) leader: Option<Arc<Leader>>,
+    /// Turns true when the node leaves.
+    stop: watch::Sender<bool>,
+}
+
+impl Membership {
+    pub(super) fn new(record: NodeRecord, leader: Option<Arc<Leader>>) -> Arc<Self> {
+        Arc::new(Self { record: Mutex::new(record), leader, stop: watch::Sender::new(false) })
+    }
+
+    pub(super) fn record(&self) -> NodeRecord {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn stopped(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    pub(super) fn end(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// The `Swarm` part of `docker info`.
+    pub(crate) fn info(&self) -> SwarmInfo {
+        let record = self.record();
+        let peers = record
+            .managers
+            .iter()
+            .map(|(node, address)| PeerNode { node_id: Some(node.clone()), addr: Some(address.clone()) })
+            .collect();
+        let mut info = SwarmInfo {
+            node_id: Some(record.node),
+            node_addr: Some(record.address),
+            local_node_state: Some(LocalNodeState::ACTIVE),
+            control_available: Some(record.manager),
+            error: Some(String::new()),
+            remote_managers: Some(peers),
+            ..SwarmInfo::default()
+        };
+        if let Some(leader) = &self.leader {
+            leader.read(|manager| {
+                let nodes = &manager.store().nodes;
+                info.nodes = i64::try_from(nodes.len()).ok();
+                info.managers = i64::try_from(nodes.values().filter(|node| node.is_manager()).count()).ok();
+                info.cluster = Some(manager.cluster_info());
+            });
+        }
+        info
+    }
+
+    /// The `Swarm` header of `/_ping`.
+    pub(crate) fn ping(&self) -> String {
+        if self.record().manager { "active/manager" } else { "active/worker" }.to_owned()
+    }
+}
+
+impl Engine {
+    /// Becomes the member again that the records speak of.
+    pub(crate) async fn resume_swarm(&self) -> ApiResult<()> {
+        let records = records::load::<NodeRecord>(&*self.host, NODE_KIND).await?;
+        let Some((_, record)) = records.into_iter().find(|(key, _)| key == NODE) else { return Ok(()) };
+        let leader = if record.manager { Some(self.load_leader().await?) } else { None };
+        self.enter(record, leader).await
+    }
+
+    /// Starts everything that a member runs.
+    pub(super) async fn enter(&self, record: NodeRecord, leader: Option<Arc<Leader>>) -> ApiResult<()> {
+        if let Some(leader) = &leader {
+            // First, because it may fail.
+            let links = self.host.listen(PORT).await.api()?;
+            self.run_leader(leader, links);
+        }
+        records::put(&*self.host, NODE_KIND, NODE, &record).await?;
+        let membership = Membership::new(record, leader);
+        if let Some(leader) = &membership.leader {
+            leader.set_stop(membership.stopped());
+        }
+        self.set_membership(Some(membership.clone()));
+        self.run_agent(membership);
+        Ok(())
+    }
+
+    pub(super) async fn forget_membership(&self) -> ApiResult<()> {
+        self.host.delete_record(NODE_KIND, NODE).await.api()?;
+        self.host.delete_record(KIND, super::leader::STORE).await.api()
+    }
+
+    /// What this node tells the managers of itself.
+    pub(super) fn describe(&self) -> NodeDescription {
+        let info = self.host.info();
+        let plugin =
+            |kind: &str, name: &str| EngineDescriptionPlugins { typ: Some(kind.into()), name: Some(name.into()) };
+        let labels = self.options.labels.iter().map(|label| {
+            let (key, value) = label.split_once('=').unwrap_or((label, ""));
+            (key.to_owned(), value.to_owned())
+        });
+        NodeDescription {
+            hostname: Some(info.hostname),
+            platform: Some(Platform { architecture: Some(info.machine), os: Some("linux".into()) }),
+            resources: Some(ResourceObject {
+                nano_cpus: Some(i64::from(info.cpus) * 1_000_000_000),
+                memory_bytes: i64::try_from(info.memory).ok(),
+                generic_resources: None,
+            }),
+            engine: Some(EngineDescription {
+                engine_version: Some(docklab_api::ENGINE_VERSION.into()),
+                labels: Some(labels.collect::<std::collections::HashMap<_, _>>()).filter(|labels| !labels.is_empty()),
+                plugins: Some(vec![
+                    plugin("Log", "json-file"),
+                    plugin("Network", "bridge"),
+                    plugin("Network", "host"),
+                    plugin("Network", "null"),
+                    plugin("Network", "overlay"),
+                    plugin("Volume", "local"),
+                ]),
+            }),
+            tls_info: None,
+        }
+    }
+
+    /// The address that other nodes reach this one by: `--advertise-addr` (an address or an interface), or the only one
+    /// that the node has.
+    pub(super) async fn advertise_address(&self, wanted: &str) -> ApiResult<IpAddr> {
+        let bad = || {
+            ApiError::invalid(
+                "advertise address must be a non-zero IP address or network interface (with optional port number)",
+            )
+        };
+        let wanted = match wanted.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() && !host.contains(':') => host,
+            _ => wanted,
+        };
+        if let Ok(address) = wanted.parse::<IpAddr>() {
+            return if address.is_unspecified() { Err(bad()) } else { Ok(address) };
+        }
+        let ours: Vec<IpAddr> = self.networks.all().iter().filter_map(|network| network.gateway()).collect();
+        let addresses = self.host.node_addresses().await.api()?;
+        let mut usable: Vec<(String, IpAddr)> = addresses
+            .into_iter()
+            .filter(|(name, address)| {
+                !address.is_loopback() && !ours.contains(address) && (wanted.is_empty() || name == wanted)
+            })
+            .collect();
+        if usable.iter().any(|(_, address)| address.is_ipv4()) {
+            usable.retain(|(_, address)| address.is_ipv4());
+        }
+        match usable.as_slice() {
+            [(_, address)] => Ok(*address),
+            [] if wanted.is_empty() => {
+                Err(ApiError::system("could not find the system's IP address - specify one with --advertise-addr"))
+            }
+            [] => Err(bad()),
+            [(first, one), (second, other), ..] if first == second => Err(ApiError::invalid(format!(
+                "could not choose an IP address to advertise since this system has multiple addresses on interface {first} \
+                 ({one} and {other})"
+            ))),
+            [(first, one), (second, other), ..] => Err(ApiError::invalid(format!(
+                "could not choose an IP address to advertise since this system has multiple addresses on different interfaces \
+                 ({one} on {first} and {other} on {second})"
+            ))),
+        }
+    }
+}
+
+/// Membership lies beside the cluster's store, under a kind of its own.
+const NODE_KIND: &str = "swarm-node";
+
+/// `host:port`, with the standard port where none is given.
+pub(super) fn manager_address(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, PORT)))
+}
