@@ -8,8 +8,10 @@ use docklab_host::UnpackedLayer;
 
 use crate::{Engine, ObjectKind};
 
+mod archive_index;
 mod commit;
 mod config;
+mod load;
 mod query;
 mod remove;
 mod store;
@@ -117,8 +119,8 @@ impl ImageApi for Engine {
     async fn save_images(&self, _: Vec<String>) -> ApiResult<docklab_api::ByteStream> {
         not_yet()
     }
-    async fn load_images(&self, _: bool, _: docklab_api::ByteStream) -> ApiResult<docklab_api::MessageStream> {
-        not_yet()
+    async fn load_images(&self, _quiet: bool, tar: docklab_api::ByteStream) -> ApiResult<docklab_api::MessageStream> {
+        self.load_archive(tar).await
     }
     async fn build_image(
         &self,
