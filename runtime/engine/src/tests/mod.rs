@@ -3,6 +3,7 @@
 mod containers;
 mod fake;
 mod networks;
+mod swarm;
 
 use std::sync::Arc;
 
