@@ -94,7 +94,6 @@ impl Node {
 
 /// A session's place on disk.
 pub(crate) struct Session {
-    pub(crate) name: String,
     pub(crate) nodes: Vec<Node>,
     /// Engines that this process has started.
     engines: Vec<Child>,
@@ -105,7 +104,7 @@ impl Session {
     pub(crate) fn around(address: Address, directory: PathBuf) -> Result<Self> {
         let node = Node { name: "node1".to_owned(), directory, engine: address };
         node.prepare()?;
-        Ok(Self { name: "docker".to_owned(), nodes: vec![node], engines: Vec::new() })
+        Ok(Self { nodes: vec![node], engines: Vec::new() })
     }
 
     /// Opens a session beneath `root`, starting the engines that do not run yet.
@@ -113,7 +112,7 @@ impl Session {
         let directory = root.join("sessions").join(name).join("node1");
         let node = Node { name: "node1".to_owned(), engine: Address::Unix(directory.join("docker.sock")), directory };
         node.prepare()?;
-        let mut session = Self { name: name.to_owned(), nodes: vec![node.clone()], engines: Vec::new() };
+        let mut session = Self { nodes: vec![node.clone()], engines: Vec::new() };
         if docklab_api::SystemApi::ping(&node.client()).await.is_err() {
             session.engines.push(start_engine(&node, &prefix(&node.directory)).await?);
         }
@@ -211,6 +210,10 @@ pub(crate) async fn remove(root: &Path, name: &str) -> Result<()> {
         clear(&node.client(), &Held::default()).await?;
     }
     session.stop_engines().await;
+    for node in &session.nodes {
+        docklab_linux::LinuxHost::purge(&docklab_linux::LinuxOptions::beneath(&node.directory, &prefix(&node.directory)))
+            .with_context(|| format!("clearing up after {}", node.name))?;
+    }
     let directory = root.join("sessions").join(name);
     std::fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))
 }

@@ -90,4 +90,13 @@ impl LinuxHost {
         };
         Ok(Self { inner: Arc::new(inner) })
     }
+
+    /// Removes what an engine keeps outside its directories: links, firewall rules, cgroups. For an engine that has stopped,
+    /// whose containers are gone, and that will not be opened again. Goes on after an error and reports all.
+    pub fn purge(options: &LinuxOptions) -> HostResult<()> {
+        let outcomes = [network::NetworkStore::purge(options), cgroup::remove_parent(&options.cgroup_parent)];
+        let failures: Vec<String> =
+            outcomes.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+        if failures.is_empty() { Ok(()) } else { Err(HostError::Other(failures.join("; "))) }
+    }
 }

@@ -11,7 +11,7 @@ use docklab_api::{
 
 use super::{
     Network, NetworkRecord, filter,
-    ipam::{Subnet, choose_subnet},
+    ipam::Subnet,
     table::{KIND, is_predefined},
 };
 use crate::{Engine, HostResultExt, api_error, object_id, prune, records, short_id, time};
@@ -114,7 +114,7 @@ impl Engine {
         if self.networks.all().iter().any(|network| network.record.name == body.name) {
             return Err(ApiError::conflict(format!("network with name {} already exists", body.name)));
         }
-        let (ipam, configured) = self.plan_addresses(body.ipam.unwrap_or_default(), swarm)?;
+        let (ipam, configured) = self.plan_addresses(body.ipam.unwrap_or_default(), swarm).await?;
         let record = NetworkRecord {
             id: id.unwrap_or_else(|| object_id(&*self.host)),
             name: body.name,
@@ -144,7 +144,7 @@ impl Engine {
         Ok(id)
     }
 
-    fn plan_addresses(&self, mut ipam: Ipam, swarm: bool) -> ApiResult<(Ipam, bool)> {
+    async fn plan_addresses(&self, mut ipam: Ipam, swarm: bool) -> ApiResult<(Ipam, bool)> {
         ipam.driver = Some(ipam.driver.filter(|driver| !driver.is_empty()).unwrap_or_else(|| "default".to_owned()));
         ipam.options = Some(ipam.options.unwrap_or_default());
         let taken = self.networks.subnets();
@@ -160,7 +160,7 @@ impl Engine {
                 (config, subnet, true)
             }
             None => {
-                let subnet = choose_subnet(&taken)?;
+                let subnet = self.free_subnet().await?;
                 (IpamConfig { subnet: Some(subnet.to_string()), ..IpamConfig::default() }, subnet, false)
             }
         };

@@ -9,8 +9,8 @@ use docklab_host::{NetworkDriver, NetworkSpec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ipam::{AddressPool, Subnet};
-use crate::{Engine, object_id, records, short_id};
+use super::ipam::{AddressPool, Subnet, choose_subnet};
+use crate::{Engine, HostResultExt, object_id, records, short_id};
 
 pub(crate) const KIND: &str = "network";
 
@@ -174,7 +174,8 @@ impl Engine {
         }
         for (name, driver) in [("bridge", "bridge"), ("host", "host"), ("none", "null")] {
             if self.networks.find(name).is_err() {
-                let record = self.predefined(name, driver);
+                let subnet = self.free_subnet().await?;
+                let record = self.predefined(name, driver, subnet);
                 records::put(&*self.host, KIND, &record.id, &record).await?;
                 self.networks.insert(Arc::new(Network::new(record)));
             }
@@ -190,11 +191,21 @@ impl Engine {
         Ok(())
     }
 
-    fn predefined(&self, name: &str, driver: &str) -> NetworkRecord {
+    /// The next subnet of the default pools in which neither a network of ours nor the machine itself is: answers to
+    /// containers would otherwise go to whoever had it first (another engine, a VPN, the LAN).
+    pub(super) async fn free_subnet(&self) -> ApiResult<Subnet> {
+        let mut taken = self.networks.subnets();
+        for (_, address) in self.host.node_addresses().await.api()? {
+            taken.extend(Subnet::parse(&format!("{address}/32")).ok());
+        }
+        choose_subnet(&taken)
+    }
+
+    fn predefined(&self, name: &str, driver: &str, subnet: Subnet) -> NetworkRecord {
         let bridge = name == "bridge";
         let config = docklab_api::models::IpamConfig {
-            subnet: Some("172.17.0.0/16".to_owned()),
-            gateway: Some("172.17.0.1".to_owned()),
+            subnet: Some(subnet.to_string()),
+            gateway: Some(subnet.first_host().to_string()),
             ..Default::default()
         };
         let options = [

@@ -200,6 +200,21 @@ impl Cgroup {
     }
 }
 
+/// Removes an engine's own directory from every hierarchy.
+pub(crate) fn remove_parent(parent: &str) -> HostResult<()> {
+    let hierarchies = Hierarchies::discover();
+    for mount in hierarchies.v1.values().chain(hierarchies.v2.as_ref()) {
+        let directory = mount.join(parent.trim_matches('/'));
+        match remove_tree(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(HostError::other(format!("remove cgroup {}", directory.display()), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Children first: a container may have made cgroups of its own.
 fn remove_tree(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {

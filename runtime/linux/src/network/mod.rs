@@ -136,6 +136,29 @@ impl NetworkStore {
         Ok(store)
     }
 
+    /// Removes every link and firewall rule of an engine that is not coming back.
+    pub(crate) fn purge(options: &LinuxOptions) -> HostResult<()> {
+        let directory = options.run_root.join("network");
+        if let Err(error) = fs::remove_dir_all(&directory)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(io_error(format!("remove {}", directory.display()), error));
+        }
+        let networks = directory.join("networks");
+        fs::create_dir_all(&networks).map_err(|error| io_error(format!("create {}", networks.display()), error))?;
+        let shared = Shared {
+            prefix: options.name_prefix.clone(),
+            directory,
+            node_address: options.node_address,
+            netlink: Netlink::open().map_err(|error| io_error("open netlink", error))?,
+            pool: Pool::default(),
+            state: Mutex::default(),
+        };
+        // No network is known any more, so every link with our prefix is unknown.
+        shared.clear_unknown_links()?;
+        firewall::apply(&format!("docklab_{}", shared.prefix), &[])
+    }
+
     /// Namespace, interfaces, addresses, routes, embedded DNS and published ports of a container that is about to start.
     /// `peer` is the network namespace of the other container for `NetworkMode::Container`. On an error nothing stays.
     pub(crate) async fn prepare(&self, spec: &ContainerSpec, peer: Option<OwnedFd>) -> HostResult<PreparedNetwork> {
