@@ -1,6 +1,13 @@
 //! Transcripts: the commands, and what came back.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::progress;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -10,7 +17,10 @@ use super::{
 };
 
 /// No step of a transcript takes longer, unless an engine hangs.
-const LIMIT_SECONDS: &str = "60";
+const LIMIT_SECONDS: &str = "20";
+
+/// A step that takes longer is named while the transcript plays.
+const SLOW: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
@@ -80,7 +90,11 @@ impl Transcript {
                     let mut shell = machine.command("timeout");
                     shell.args([LIMIT_SECONDS, "bash", "-c", command]).current_dir(directory.path());
                     environment(&mut shell, machine, client, directory.path())?;
+                    let started = Instant::now();
                     let output = shell.output().with_context(|| format!("starting `{command}`"))?;
+                    if started.elapsed() > SLOW {
+                        progress::step(&format!("{:.0} s: {command}", started.elapsed().as_secs_f64()));
+                    }
                     answers.push(Answer {
                         command: command.clone(),
                         stdout: normalise(&String::from_utf8_lossy(&output.stdout)),
