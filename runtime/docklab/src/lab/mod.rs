@@ -57,6 +57,9 @@ pub(crate) struct TestArguments {
     /// Print the reports as JSON.
     #[arg(long)]
     json: bool,
+    /// Tell on standard error what is being played.
+    #[arg(short, long)]
+    verbose: bool,
     /// Images to load first: a seed that `docker image save` wrote.
     #[arg(long)]
     seed: Option<PathBuf>,
@@ -141,12 +144,12 @@ pub(crate) async fn test(arguments: TestArguments) -> Result<i32> {
             EngineKind::Docker => {
                 let directory = tempfile::tempdir().context("making a directory for the test")?;
                 let session = Session::around(docker_address()?, directory.path().to_owned())?;
-                play(&scenario, "docker", session, arguments.seed.as_deref()).await?
+                play(&scenario, "docker", session, arguments.seed.as_deref(), arguments.verbose).await?
             }
             EngineKind::Docklab => {
                 let root = tempfile::tempdir().context("making a directory for the test")?;
                 let session = Session::open(root.path(), "test").await?;
-                let report = play(&scenario, "docklab", session, arguments.seed.as_deref()).await;
+                let report = play(&scenario, "docklab", session, arguments.seed.as_deref(), arguments.verbose).await;
                 crate::session::remove(root.path(), "test").await?;
                 report?
             }
@@ -167,12 +170,13 @@ async fn play(
     engine: &str,
     mut session: Session,
     seed: Option<&std::path::Path>,
+    is_verbose: bool,
 ) -> Result<TestReport> {
     let client = session.nodes[0].client();
     if let Some(seed) = seed {
         files::load_images(&client, seed).await?;
     }
-    let mut player = NativePlayer::new(engine, session.nodes.clone()).await?;
+    let mut player = NativePlayer::new(engine, session.nodes.clone(), is_verbose).await?;
     let report = docklab_scenario::test(scenario, &mut player).await;
     let cleared = player.clear().await;
     session.stop_engines().await;

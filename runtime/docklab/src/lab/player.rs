@@ -10,7 +10,7 @@ use super::{shell::Shell, workspace::NativeWorkspace};
 use crate::session::{Held, Node, clear};
 
 /// How long after a command something may still change a check.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Plays a lab in real shells on this machine.
 pub(super) struct NativePlayer {
@@ -21,6 +21,8 @@ pub(super) struct NativePlayer {
     shells: Vec<(String, Shell)>,
     events: BoxStream<'static, ApiResult<EventMessage>>,
     deadline: tokio::time::Instant,
+    /// Tell on standard error what is being played.
+    is_verbose: bool,
 }
 
 fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
@@ -28,7 +30,7 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 }
 
 impl NativePlayer {
-    pub(super) async fn new(engine: &str, nodes: Vec<Node>) -> Result<Self> {
+    pub(super) async fn new(engine: &str, nodes: Vec<Node>, is_verbose: bool) -> Result<Self> {
         let mut held = Vec::new();
         let mut events = Vec::new();
         for node in &nodes {
@@ -42,6 +44,7 @@ impl NativePlayer {
             shells: Vec::new(),
             events: stream::select_all(events).boxed(),
             deadline: tokio::time::Instant::now(),
+            is_verbose,
         })
     }
 
@@ -91,11 +94,19 @@ impl Player for NativePlayer {
     }
 
     async fn reset(&mut self) -> Result<(), PlayError> {
+        if self.is_verbose {
+            eprintln!("(a fresh session)");
+        }
         self.clear().await.map_err(|error| failed("clear the session", error))
     }
 
     async fn run(&mut self, commands: &Commands) -> Result<Played, PlayError> {
         let node = self.node(commands.node.as_deref())?;
+        let is_verbose = self.is_verbose;
+        let started = tokio::time::Instant::now();
+        if is_verbose {
+            eprint!("{}$ {}", node.name, commands.text.lines().collect::<Vec<_>>().join("; "));
+        }
         let shell = self.free_shell(&node).await?;
         let played = match commands.mode {
             Mode::Wait => shell.run(&commands.text).await.map(|(output, status)| (output, Some(status))),
@@ -106,6 +117,9 @@ impl Player for NativePlayer {
             },
             Mode::Interactive => shell.interact(&commands.text).await.map(|(output, status)| (output, Some(status))),
         };
+        if is_verbose {
+            eprintln!("  ({:.1} s)", started.elapsed().as_secs_f64());
+        }
         let (output, exit) = played.map_err(|error| failed("play the commands", error))?;
         self.deadline = tokio::time::Instant::now() + PATIENCE;
         Ok(Played { output, exit })

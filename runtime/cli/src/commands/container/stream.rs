@@ -95,7 +95,7 @@ async fn copy_until_end(
         while let Some(change) = changes.next().await {
             match (change, target) {
                 (None, target) if tty => target.resize(context).await,
-                (Some(signal), Target::Container(id)) if proxy && !tty => {
+                (Some(signal), Target::Container(id)) if proxy => {
                     let _ = context.api.kill_container(id, Some(signal)).await;
                 }
                 _ => {}
