@@ -26,6 +26,9 @@ pub(crate) struct EngineArguments {
     /// Directory of layers that several engines share.
     #[arg(long)]
     shared_layers: Option<PathBuf>,
+    /// Address of this node on the LAN of a swarm: where overlay networks leave from.
+    #[arg(long)]
+    node_address: Option<std::net::IpAddr>,
     /// Wait for the disk at every record. Slower; records then survive a crash of the machine, not only of the engine.
     #[arg(long)]
     durable: bool,
@@ -35,6 +38,7 @@ pub(crate) async fn run(arguments: EngineArguments) -> Result<()> {
     let mut options = LinuxOptions::beneath(&arguments.root, &arguments.name);
     options.shared_layers = arguments.shared_layers;
     options.durable = arguments.durable;
+    options.node_address = arguments.node_address;
     let host = LinuxHost::open(options).await.context("opening this machine as a container host")?;
     let engine = Engine::open(Arc::new(host), EngineOptions::default()).await.context("starting the engine")?;
     let listener = listen(&arguments.socket)?;

@@ -30,6 +30,8 @@ struct Session {
     id: String,
     period: i64,
     sent: Option<Assignments>,
+    /// Number and newest version of the node's tasks when `sent` was made.
+    seen: (usize, u64),
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +43,12 @@ pub(crate) struct Dispatcher {
     pub(crate) outbox: Vec<(String, FromManager)>,
     /// The store's version that all sessions have seen.
     sent_version: u64,
+    /// What is the same in every node's assignments when they were last made: the mesh, networks, nodes, names.
+    routing: Option<RoutingState>,
 }
+
+/// Mesh, nodes with their addresses, names by network.
+type RoutingState = (Vec<MeshPort>, Vec<(String, String)>, Vec<(String, Vec<(String, Vec<IpAddr>)>)>);
 
 impl Dispatcher {
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
@@ -106,7 +113,9 @@ impl Manager {
         recent.push(now);
         let period = self.draw_period();
         let session = self.random.id();
-        self.dispatcher.sessions.insert(node.to_owned(), Session { id: session.clone(), period, sent: None });
+        self.dispatcher
+            .sessions
+            .insert(node.to_owned(), Session { id: session.clone(), period, sent: None, seen: (0, 0) });
         self.dispatcher.expires.insert(node.to_owned(), later(now, GRACE * period));
         if known.state != NodeState::READY || known.description != description || known.address != address {
             self.set_node_state(node, NodeState::READY, "");
@@ -200,26 +209,43 @@ impl Manager {
             tasks.entry(&task.node).or_default().push(task);
         }
         let mesh = self.mesh();
-        let nodes: Vec<String> = self.dispatcher.sessions.keys().cloned().collect();
+        let routing = self.routing_state(&mesh);
+        let rerouted = self.dispatcher.routing.as_ref() != Some(&routing);
         let mut news = Vec::new();
-        for node in nodes {
+        for (node, session) in &self.dispatcher.sessions {
             let own = tasks.get(node.as_str()).map_or(&[][..], Vec::as_slice);
+            let seen = (own.len(), own.iter().map(|task| task.meta.version).max().unwrap_or(0));
+            if session.sent.is_some() && !rerouted && session.seen == seen {
+                continue;
+            }
             let assignments = Assignments {
                 tasks: own.iter().map(|task| self.assignment(task)).collect(),
-                networks: self.network_assignments(&node, own, !mesh.is_empty()),
+                networks: self.network_assignments(node, own, !mesh.is_empty()),
                 mesh: mesh.clone(),
             };
-            if self.dispatcher.sessions.get(&node).is_some_and(|session| session.sent.as_ref() != Some(&assignments)) {
-                news.push((node, assignments));
-            }
+            news.push((node.clone(), seen, assignments));
         }
-        for (node, assignments) in news {
-            if let Some(session) = self.dispatcher.sessions.get_mut(&node) {
+        self.dispatcher.routing = Some(routing);
+        for (node, seen, assignments) in news {
+            let Some(session) = self.dispatcher.sessions.get_mut(&node) else { continue };
+            session.seen = seen;
+            if session.sent.as_ref() != Some(&assignments) {
                 session.sent = Some(assignments.clone());
+                self.dispatcher.outbox.push((node, FromManager::Assignments(assignments)));
             }
-            self.dispatcher.outbox.push((node, FromManager::Assignments(assignments)));
         }
         self.dispatcher.sent_version = self.store.version;
+    }
+
+    fn routing_state(&self, mesh: &[MeshPort]) -> RoutingState {
+        let networks: Vec<_> = self.store.networks.values().filter(|network| !network.ingress).collect();
+        if mesh.is_empty() && networks.is_empty() {
+            return RoutingState::default();
+        }
+        let nodes = self.store.nodes.values().filter(|node| node.state != NodeState::DOWN);
+        let nodes = nodes.map(|node| (node.id.clone(), node.address.clone())).collect();
+        let names = networks.iter().map(|network| (network.id.clone(), self.names(&network.id))).collect();
+        (mesh.to_vec(), nodes, names)
     }
 
     fn assignment(&self, task: &Task) -> TaskAssignment {

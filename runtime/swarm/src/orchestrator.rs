@@ -11,35 +11,65 @@ use crate::{
     objects::{Node, Place, Service, State, Task},
 };
 
+/// What an orchestrator wants done; decided on the store as it is, done afterwards.
+#[derive(Default)]
+struct Plan {
+    create: Vec<(Place, State)>,
+    desire: Vec<(String, State)>,
+}
+
+impl Plan {
+    fn desire(&mut self, task: &Task, state: State) {
+        if task.desired < state {
+            self.desire.push((task.id.clone(), state));
+        }
+    }
+}
+
 impl Manager {
     /// Every service gets the tasks that it should have, and tasks that ended are followed by others.
     pub(crate) fn orchestrate(&mut self) {
         self.restart_dead();
-        let services: Vec<Service> = self.store.services.values().cloned().collect();
-        let mut by_service: BTreeMap<String, Vec<Task>> = BTreeMap::new();
+        let mut by_service: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
         for task in self.store.tasks.values() {
-            by_service.entry(task.service.clone()).or_default().push(task.clone());
+            by_service.entry(&task.service).or_default().push(task);
         }
-        for service in services {
-            let tasks = by_service.remove(&service.id).unwrap_or_default();
+        let mut plans: Vec<(Option<String>, Plan)> = Vec::new();
+        for service in self.store.services.values() {
+            let tasks = by_service.remove(service.id.as_str()).unwrap_or_default();
+            let mut plan = Plan::default();
             match (service.is_job(), service.is_global()) {
-                (false, false) => self.orchestrate_replicated(&service, &tasks),
-                (false, true) => self.orchestrate_global(&service, &tasks),
-                (true, false) => self.orchestrate_job(&service, &tasks),
-                (true, true) => self.orchestrate_global_job(&service, &tasks),
+                (false, false) => self.orchestrate_replicated(service, &tasks, &mut plan),
+                (false, true) => self.orchestrate_global(service, &tasks, &mut plan),
+                (true, false) => self.orchestrate_job(service, &tasks, &mut plan),
+                (true, true) => self.orchestrate_global_job(service, &tasks, &mut plan),
+            }
+            if !plan.create.is_empty() || !plan.desire.is_empty() {
+                plans.push((Some(service.id.clone()), plan));
             }
         }
         // What is left belongs to services that were removed.
-        let now = self.now;
+        let mut removed = Plan::default();
         for task in by_service.values().flatten() {
-            self.store.desire(&task.id, now, State::REMOVE);
+            removed.desire(task, State::REMOVE);
+        }
+        plans.push((None, removed));
+        let now = self.now;
+        for (service, plan) in plans {
+            for (task, state) in plan.desire {
+                self.store.desire(&task, now, state);
+            }
+            let Some(service) = service.and_then(|id| self.store.services.get(&id).cloned()) else { continue };
+            for (place, desired) in plan.create {
+                self.create_task(&service, &place, desired);
+            }
         }
     }
 
     /// The tasks that fill each place: those that are wanted and, where the restart policy ends a place's life, its last.
-    pub(crate) fn occupied<'a>(&self, service: &Service, tasks: &'a [Task]) -> BTreeMap<Place, Vec<&'a Task>> {
+    pub(crate) fn occupied<'a>(&self, service: &Service, tasks: &[&'a Task]) -> BTreeMap<Place, Vec<&'a Task>> {
         let mut places: BTreeMap<Place, Vec<&Task>> = BTreeMap::new();
-        for task in tasks.iter().filter(|task| task.desired < State::REMOVE) {
+        for task in tasks.iter().copied().filter(|task| task.desired < State::REMOVE) {
             places.entry(task.place()).or_default().push(task);
         }
         places.retain(|_, tasks| {
@@ -59,23 +89,23 @@ impl Manager {
         places
     }
 
-    fn orchestrate_replicated(&mut self, service: &Service, tasks: &[Task]) {
+    fn orchestrate_replicated(&self, service: &Service, tasks: &[&Task], plan: &mut Plan) {
         let slots = self.occupied(service, tasks);
         let wanted = usize::try_from(service.replicas()).unwrap_or(usize::MAX);
         if slots.len() > wanted {
-            self.scale_down(&slots, wanted);
+            Self::scale_down(&slots, wanted, plan);
             return;
         }
         let missing = wanted - slots.len();
         let free: Vec<u64> = (1..).filter(|slot| !slots.contains_key(&Place::Slot(*slot))).take(missing).collect();
         for slot in free {
-            self.create_task(service, &Place::Slot(slot), State::RUNNING);
+            plan.create.push((Place::Slot(slot), State::RUNNING));
         }
     }
 
     /// Removes from the nodes that hold most first; slots without a node before all, what does not run before what does,
     /// high numbers before low ones.
-    fn scale_down(&mut self, slots: &BTreeMap<Place, Vec<&Task>>, wanted: usize) {
+    fn scale_down(slots: &BTreeMap<Place, Vec<&Task>>, wanted: usize, plan: &mut Plan) {
         let runs = |tasks: &[&Task]| tasks.iter().any(|task| task.status.state == State::RUNNING);
         let mut order: Vec<(&Place, &Vec<&Task>)> = slots.iter().collect();
         order.sort_by_key(|(place, tasks)| (Reverse(runs(tasks)), (*place).clone()));
@@ -93,10 +123,9 @@ impl Manager {
             })
             .collect();
         ranked.sort_by_key(|(count, position, _)| (*count, *position));
-        let now = self.now;
         for (_, _, tasks) in ranked.into_iter().skip(wanted) {
             for task in tasks {
-                self.store.desire(&task.id, now, State::REMOVE);
+                plan.desire(task, State::REMOVE);
             }
         }
     }
@@ -108,33 +137,32 @@ impl Manager {
             && all_match(service.template().placement.and_then(|placement| placement.constraints).as_ref(), node)
     }
 
-    fn orchestrate_global(&mut self, service: &Service, tasks: &[Task]) {
+    fn orchestrate_global(&self, service: &Service, tasks: &[&Task], plan: &mut Plan) {
         let places = self.occupied(service, tasks);
-        let nodes: Vec<Node> = self.store.nodes.values().cloned().collect();
+        let nodes: Vec<&Node> = self.store.nodes.values().collect();
         let known: BTreeSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
         let constraints = service.template().placement.and_then(|placement| placement.constraints);
-        let now = self.now;
         for task in tasks.iter().filter(|task| task.is_wanted()) {
-            let node = nodes.iter().find(|node| node.id == task.node);
+            let node = self.store.nodes.get(&task.node);
             let gone = !known.contains(task.node.as_str());
             if gone || node.is_some_and(|node| node.is_unusable() || !all_match(constraints.as_ref(), node)) {
-                self.store.desire(&task.id, now, State::SHUTDOWN);
+                plan.desire(task, State::SHUTDOWN);
             }
         }
-        for node in &nodes {
+        for node in nodes {
             let place = Place::Node(node.id.clone());
             if Self::wants_global(service, node) && !places.contains_key(&place) {
-                self.create_task(service, &place, State::RUNNING);
+                plan.create.push((place, State::RUNNING));
             }
         }
     }
 
-    fn orchestrate_job(&mut self, service: &Service, tasks: &[Task]) {
+    fn orchestrate_job(&self, service: &Service, tasks: &[&Task], plan: &mut Plan) {
         let Some(mode) = service.spec.mode.as_ref().and_then(|mode| mode.replicated_job.as_ref()) else { return };
         let number = |wanted: Option<i64>| wanted.and_then(|wanted| usize::try_from(wanted).ok());
         let concurrent = number(mode.max_concurrent).filter(|max| *max > 0).unwrap_or(1);
         let total = number(mode.total_completions).unwrap_or(concurrent);
-        self.shut_down_old_iterations(service, tasks);
+        Self::shut_down_old_iterations(service, tasks, plan);
         let current = tasks.iter().filter(|task| task.job_iteration == Some(service.job_iteration));
         let (mut done, mut active) = (0, 0);
         let mut taken = BTreeSet::new();
@@ -161,12 +189,12 @@ impl Manager {
         let free: Vec<u64> =
             (1..).filter(|slot| !taken.contains(slot) && !failed.contains(slot)).take(missing).collect();
         for slot in free {
-            self.create_task(service, &Place::Slot(slot), State::COMPLETE);
+            plan.create.push((Place::Slot(slot), State::COMPLETE));
         }
     }
 
-    fn orchestrate_global_job(&mut self, service: &Service, tasks: &[Task]) {
-        self.shut_down_old_iterations(service, tasks);
+    fn orchestrate_global_job(&self, service: &Service, tasks: &[&Task], plan: &mut Plan) {
+        Self::shut_down_old_iterations(service, tasks, plan);
         let current: BTreeSet<&str> = tasks
             .iter()
             .filter(|task| task.job_iteration == Some(service.job_iteration))
@@ -183,14 +211,13 @@ impl Manager {
             .map(|node| node.id.clone())
             .collect();
         for node in nodes {
-            self.create_task(service, &Place::Node(node), State::COMPLETE);
+            plan.create.push((Place::Node(node), State::COMPLETE));
         }
     }
 
-    fn shut_down_old_iterations(&mut self, service: &Service, tasks: &[Task]) {
-        let now = self.now;
+    fn shut_down_old_iterations(service: &Service, tasks: &[&Task], plan: &mut Plan) {
         for task in tasks.iter().filter(|task| task.job_iteration.is_none_or(|run| run < service.job_iteration)) {
-            self.store.desire(&task.id, now, State::REMOVE);
+            plan.desire(task, State::REMOVE);
         }
     }
 

@@ -121,18 +121,19 @@ fn standing_refusal(task: &Task, node: &Node) -> Option<Refusal> {
 
 fn lacks_resources(task: &Task, node: &Node, load: &Load) -> bool {
     let (cpus, memory) = reservation(task);
-    let total = node.description.resources.clone().unwrap_or_default();
+    let total = node.description.resources.as_ref();
     let over = |wanted: i64, used: i64, total: Option<i64>| wanted > 0 && used + wanted > total.unwrap_or(0);
-    over(cpus, load.cpus, total.nano_cpus) || over(memory, load.memory, total.memory_bytes)
+    over(cpus, load.cpus, total.and_then(|total| total.nano_cpus))
+        || over(memory, load.memory, total.and_then(|total| total.memory_bytes))
 }
 
 /// Refusals that depend on what the node already holds.
-fn load_refusal(task: &Task, load: &Load) -> Option<Refusal> {
+fn load_refusal(task: &Task, load: &Load, own: usize) -> Option<Refusal> {
     if host_ports(task).any(|port| load.host_ports.contains(&port)) {
         return Some(Refusal::HostPort);
     }
     let most = task.spec.placement.as_ref().and_then(|placement| placement.max_replicas).unwrap_or(0);
-    if most > 0 && load.of(&task.service) >= usize::try_from(most).unwrap_or(usize::MAX) {
+    if most > 0 && own >= usize::try_from(most).unwrap_or(usize::MAX) {
         return Some(Refusal::MaxReplicas);
     }
     None
@@ -150,6 +151,48 @@ fn branch<'a>(descriptor: &str, node: &'a Node) -> &'a str {
     } else {
         ""
     }
+}
+
+/// A node as one group of tasks sees it.
+struct Seat {
+    node: Node,
+    standing: Option<Refusal>,
+    /// The service fails on it again and again.
+    faulty: bool,
+    /// Tasks of the service.
+    own: usize,
+    /// Equal nodes take turns by service, reproducibly.
+    turn: u64,
+    load: Load,
+}
+
+impl Seat {
+    fn refusal(&self, task: &Task) -> Option<Refusal> {
+        match self.standing {
+            Some(Refusal::NotReady) => Some(Refusal::NotReady),
+            _ if lacks_resources(task, &self.node, &self.load) => Some(Refusal::Resources),
+            Some(refusal) => Some(refusal),
+            None => load_refusal(task, &self.load, self.own),
+        }
+    }
+}
+
+/// Goes down the tree of preferences, always into the branch with the fewest tasks of the service, to its least loaded
+/// node.
+fn choose(seats: &[Seat], mut candidates: Vec<usize>, preferences: &[String]) -> Option<usize> {
+    for descriptor in preferences {
+        let mut branches: BTreeMap<&str, (usize, Vec<usize>)> = BTreeMap::new();
+        for number in candidates {
+            let (count, members) = branches.entry(branch(descriptor, &seats[number].node)).or_default();
+            *count += seats[number].own;
+            members.push(number);
+        }
+        candidates = branches.into_values().min_by_key(|(count, _)| *count)?.1;
+    }
+    candidates.into_iter().min_by_key(|number| {
+        let seat = &seats[*number];
+        (seat.faulty, seat.own, seat.load.tasks, seat.turn)
+    })
 }
 
 impl Manager {
@@ -216,8 +259,25 @@ impl Manager {
 
     fn schedule_group(&mut self, group: &[Task], loads: &mut HashMap<String, Load>) {
         let Some(sample) = group.first() else { return };
-        let nodes: Vec<Node> = self.store.nodes.values().cloned().collect();
-        let standing: Vec<Option<Refusal>> = nodes.iter().map(|node| standing_refusal(sample, node)).collect();
+        let fault = (sample.service.clone(), sample.spec_version);
+        let mut seats: Vec<Seat> = self
+            .store
+            .nodes
+            .values()
+            .map(|node| {
+                let load = loads.remove(&node.id).unwrap_or_default();
+                let mut hasher = DefaultHasher::new();
+                (&sample.service, &node.id).hash(&mut hasher);
+                Seat {
+                    node: node.clone(),
+                    standing: standing_refusal(sample, node),
+                    faulty: load.failures.get(&fault).is_some_and(|faults| *faults >= FAULTS),
+                    own: load.of(&sample.service),
+                    turn: hasher.finish(),
+                    load,
+                }
+            })
+            .collect();
         let preferences: Vec<String> = sample
             .spec
             .placement
@@ -225,69 +285,30 @@ impl Manager {
             .flat_map(|placement| placement.preferences.iter().flatten())
             .filter_map(|preference| preference.spread.as_ref()?.spread_descriptor.clone())
             .collect();
+        let now = self.now;
         for task in group {
             let mut refusals: BTreeMap<Refusal, usize> = BTreeMap::new();
-            let mut candidates: Vec<&Node> = Vec::new();
-            for (node, standing) in nodes.iter().zip(&standing) {
-                let load = loads.entry(node.id.clone()).or_default();
-                let refusal = match standing {
-                    Some(Refusal::NotReady) => Some(Refusal::NotReady),
-                    _ if lacks_resources(task, node, load) => Some(Refusal::Resources),
-                    Some(refusal) => Some(*refusal),
-                    None => load_refusal(task, load),
-                };
-                match refusal {
+            let mut candidates: Vec<usize> = Vec::new();
+            for (number, seat) in seats.iter().enumerate() {
+                match seat.refusal(task) {
                     Some(refusal) => *refusals.entry(refusal).or_default() += 1,
-                    None => candidates.push(node),
+                    None => candidates.push(number),
                 }
             }
-            let chosen = self.choose(task, candidates, &preferences, loads);
-            match chosen {
-                Some(node) => {
-                    let now = self.now;
-                    self.store.update_task(&task.id, now, |task| node.clone_into(&mut task.node));
-                    loads.entry(node).or_default().add(task);
-                    self.set_state(&task.id, State::ASSIGNED, "scheduler assigned task to node", "");
-                }
-                None => {
-                    let mut refusals: Vec<_> = refusals.into_iter().collect();
-                    refusals.sort_by_key(|(refusal, nodes)| (std::cmp::Reverse(*nodes), *refusal));
-                    self.explain(task, &refusals);
-                }
+            if let Some(number) = choose(&seats, candidates, &preferences) {
+                let seat = &mut seats[number];
+                seat.load.add(task);
+                seat.own += 1;
+                let node = seat.node.id.clone();
+                self.store.update_task(&task.id, now, |task| task.node = node);
+                self.set_state(&task.id, State::ASSIGNED, "scheduler assigned task to node", "");
+            } else {
+                let mut refusals: Vec<_> = refusals.into_iter().collect();
+                refusals.sort_by_key(|(refusal, nodes)| (std::cmp::Reverse(*nodes), *refusal));
+                self.explain(task, &refusals);
             }
         }
-    }
-
-    /// Goes down the tree of preferences, always into the branch with the fewest tasks of the service, to its least
-    /// loaded node.
-    fn choose(
-        &self,
-        task: &Task,
-        mut candidates: Vec<&Node>,
-        preferences: &[String],
-        loads: &HashMap<String, Load>,
-    ) -> Option<String> {
-        let load = |node: &Node| loads.get(&node.id);
-        for descriptor in preferences {
-            let mut branches: BTreeMap<&str, (usize, Vec<&Node>)> = BTreeMap::new();
-            for node in candidates {
-                let (count, nodes) = branches.entry(branch(descriptor, node)).or_default();
-                *count += load(node).map_or(0, |load| load.of(&task.service));
-                nodes.push(node);
-            }
-            candidates = branches.into_values().min_by_key(|(count, _)| *count)?.1;
-        }
-        let fault = (task.service.clone(), task.spec_version);
-        let rank = |node: &Node| {
-            let (faulty, own, all) = load(node).map_or((false, 0, 0), |load| {
-                (load.failures.get(&fault).is_some_and(|faults| *faults >= FAULTS), load.of(&task.service), load.tasks)
-            });
-            // Equal nodes take turns by service, reproducibly.
-            let mut hasher = DefaultHasher::new();
-            (&task.service, &node.id).hash(&mut hasher);
-            (faulty, own, all, hasher.finish())
-        };
-        candidates.into_iter().min_by_key(|node| rank(node)).map(|node| node.id.clone())
+        loads.extend(seats.into_iter().map(|seat| (seat.node.id, seat.load)));
     }
 
     fn explain(&mut self, task: &Task, refusals: &[(Refusal, usize)]) {

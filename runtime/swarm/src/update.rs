@@ -143,8 +143,31 @@ impl Manager {
     /// Starts and moves on the rolling updates of all services.
     pub(crate) fn run_updates(&mut self) {
         self.updates.retain(|service, _| self.store.services.contains_key(service));
-        let services: Vec<Service> =
-            self.store.services.values().filter(|service| !service.is_job()).cloned().collect();
+        // The common case costs one look at every task: nothing to do.
+        let outdated: BTreeSet<&str> = self
+            .store
+            .tasks
+            .values()
+            .filter(|task| task.desired < State::REMOVE)
+            .filter(|task| {
+                let service = self.store.services.get(&task.service);
+                service.is_some_and(|service| service.spec_version != task.spec_version)
+            })
+            .map(|task| task.service.as_str())
+            .collect();
+        let services: Vec<Service> = self
+            .store
+            .services
+            .values()
+            .filter(|service| !service.is_job())
+            .filter(|service| {
+                let progress = service.update.as_ref().map(|update| update.state);
+                outdated.contains(service.id.as_str())
+                    || self.updates.contains_key(&service.id)
+                    || matches!(progress, Some(Progress::UPDATING | Progress::ROLLBACK_STARTED))
+            })
+            .cloned()
+            .collect();
         for service in services {
             self.run_update(service);
         }
@@ -159,16 +182,8 @@ impl Manager {
         let under_way = self.updates.get(&service.id).is_some_and(|update| update.spec_version == service.spec_version);
         if !under_way {
             self.updates.remove(&service.id);
-            // The common case, before anything is copied: every task is of this specification.
-            let maybe = self
-                .store
-                .tasks_of(&service.id)
-                .any(|task| task.spec_version != service.spec_version && task.desired < State::REMOVE);
             let unfinished = matches!(progress, Some(Progress::UPDATING | Progress::ROLLBACK_STARTED));
-            if !maybe && !unfinished {
-                return;
-            }
-            let tasks: Vec<Task> = self.store.tasks_of(&service.id).cloned().collect();
+            let tasks: Vec<&Task> = self.store.tasks_of(&service.id).collect();
             let dirty: Vec<Place> = self
                 .occupied(&service, &tasks)
                 .into_iter()
@@ -248,7 +263,7 @@ impl Manager {
         plan: Plan,
         made: &mut BTreeMap<String, Option<Timestamp>>,
     ) -> Option<Worker> {
-        let tasks: Vec<Task> = self.store.tasks_of(&service.id).cloned().collect();
+        let tasks: Vec<&Task> = self.store.tasks_of(&service.id).collect();
         let old = self.occupied(service, &tasks).remove(place)?;
         let dirty: Vec<&Task> = old.into_iter().filter(|task| self.is_dirty(service, task)).collect();
         if dirty.is_empty() {

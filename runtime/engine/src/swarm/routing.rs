@@ -34,7 +34,7 @@ impl Routing {
                     self.networks.insert(network.network.id.clone(), network.clone());
                 }
                 Err(error) => {
-                    tracing::warn!(%error, network = network.network.name, "a swarm network is not up to date")
+                    tracing::warn!(%error, network = network.network.name, "a swarm network is not up to date");
                 }
             }
         }

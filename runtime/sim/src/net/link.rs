@@ -24,7 +24,10 @@ use crate::{node::Node, world::lock};
 
 /// By node and port.
 #[derive(Default)]
-pub(crate) struct Listeners(Mutex<HashMap<(String, u16), UnboundedSender<Arc<dyn Link>>>>);
+pub(crate) struct Listeners(Mutex<HashMap<(String, u16), Acceptor>>);
+
+/// Where new links of a listener go.
+type Acceptor = UnboundedSender<Arc<dyn Link>>;
 
 /// A message and when it arrives, in time of the world; `None` closes.
 type Packet = (Duration, Option<Bytes>);

@@ -53,6 +53,7 @@ fn complete(spec: &mut SwarmSpec) {
 
 impl Manager {
     /// Makes a swarm with this node as its first manager; returns the manager and the node's ID.
+    #[allow(clippy::too_many_arguments)] // the parts of one request
     pub fn init(
         seed: [u8; 32],
         now: Timestamp,

@@ -2,6 +2,7 @@
 
 mod orchestration;
 mod properties;
+mod scale;
 mod scheduling;
 mod services;
 mod updates;
