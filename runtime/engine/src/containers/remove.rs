@@ -67,8 +67,13 @@ impl Engine {
                 let _ = progress.wait_for(|progress| progress.exits > before || progress.removed).await;
                 Ok(())
             }
-            // It ended by itself meanwhile.
-            Err(_) if container.read(|record| !record.state.running) => Ok(()),
+            // It ended by itself meanwhile, or is about to be seen to have ended.
+            Err(error) if error.status == 409 || container.read(|record| !record.state.running) => {
+                if container.read(|record| record.state.running) {
+                    let _ = progress.wait_for(|progress| progress.exits > before || progress.removed).await;
+                }
+                Ok(())
+            }
             Err(error) => Err(ApiError::new(
                 error.status,
                 format!("cannot remove container \"{}\": could not kill: {}", container.name(), error.message),
