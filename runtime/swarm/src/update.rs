@@ -130,14 +130,17 @@ impl Manager {
         if task.spec_version == service.spec_version {
             return false;
         }
-        let mut old = task.spec.clone();
         let mut new = service.template();
-        let node = self.store.nodes.get(&task.node);
-        let constraints = new.placement.as_ref().and_then(|placement| placement.constraints.as_ref());
-        let fits = node.is_none_or(|node| all_match(constraints, node));
-        old.placement = None;
-        new.placement = None;
-        !fits || old != new || task.ports != service.ports
+        if new.placement != task.spec.placement {
+            // A new placement alone moves no task that is well placed by it.
+            let constraints = new.placement.as_ref().and_then(|placement| placement.constraints.as_ref());
+            let fits = self.store.nodes.get(&task.node).is_some_and(|node| all_match(constraints, node));
+            if !fits {
+                return true;
+            }
+            new.placement.clone_from(&task.spec.placement);
+        }
+        task.spec != new || task.ports != service.ports
     }
 
     /// Starts and moves on the rolling updates of all services.

@@ -128,10 +128,11 @@ impl Agent {
             let _ = session.link.send(encode(&FromNode::Leave)).await;
             session.link.close();
         }
-        self.routing.clear(&self.engine).await;
         // Dropping their duty ends the tasks, and their containers with them.
         self.tasks.clear();
         self.engine.remove_task_containers().await;
+        self.routing.clear(&self.engine).await;
+        self.membership.has_ended();
     }
 
     async fn connect(&mut self) -> ApiResult<()> {

@@ -21,6 +21,7 @@ use super::{
 };
 
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn no_swarm() -> ApiError {
     ApiError::unavailable(
@@ -179,7 +180,12 @@ impl SwarmApi for Engine {
             leader.wake();
         }
         self.set_membership(None);
-        self.forget_membership().await
+        self.forget_membership().await?;
+        // Docker, too, answers when the tasks are gone; what takes longer ends by itself.
+        let mut ended = membership.ended();
+        let ended = Box::pin(async move { ended.wait_for(|ended| *ended).await.is_ok() });
+        futures::future::select(ended, self.host.sleep(LEAVE_TIMEOUT)).await;
+        Ok(())
     }
 
     async fn update_swarm(&self, options: UpdateSwarm, spec: SwarmSpec) -> ApiResult<()> {

@@ -155,15 +155,21 @@ impl Engine {
     }
 
     /// Drives the cluster and accepts nodes until this one leaves.
-    pub(super) fn run_leader(&self, leader: &Arc<Leader>, mut links: BoxStream<'static, Arc<dyn Link>>) {
+    pub(super) fn run_leader(&self, leader: &Arc<Leader>, links: BoxStream<'static, Arc<dyn Link>>) {
         let (engine, driven) = (self.clone(), leader.clone());
         self.host.spawn(Box::pin(async move { engine.drive(driven).await }));
         let (engine, served) = (self.clone(), leader.clone());
+        let stopped = lock(&leader.stop).clone();
         self.host.spawn(Box::pin(async move {
-            while let Some(link) = links.next().await {
-                if served.is_stopped() {
-                    break;
+            let stop = Box::pin(async move {
+                match stopped {
+                    // An error is the end of the membership too.
+                    Some(mut stopped) => drop(stopped.wait_for(|stop| *stop).await),
+                    None => futures::future::pending().await,
                 }
+            });
+            let mut links = links.take_until(stop);
+            while let Some(link) = links.next().await {
                 engine.serve(&served, link);
             }
         }));

@@ -1,6 +1,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use docklab_api::{
@@ -10,6 +11,8 @@ use docklab_api::{
         ResourceObject, SwarmInfo,
     },
 };
+use docklab_host::{HostError, Link};
+use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -38,11 +41,18 @@ pub(crate) struct Membership {
     pub(super) leader: Option<Arc<Leader>>,
     /// Turns true when the node leaves.
     stop: watch::Sender<bool>,
+    /// Turns true when nothing of the membership runs any more.
+    ended: watch::Sender<bool>,
 }
 
 impl Membership {
     pub(super) fn new(record: NodeRecord, leader: Option<Arc<Leader>>) -> Arc<Self> {
-        Arc::new(Self { record: Mutex::new(record), leader, stop: watch::Sender::new(false) })
+        Arc::new(Self {
+            record: Mutex::new(record),
+            leader,
+            stop: watch::Sender::new(false),
+            ended: watch::Sender::new(false),
+        })
     }
 
     pub(super) fn record(&self) -> NodeRecord {
@@ -59,6 +69,14 @@ impl Membership {
 
     pub(super) fn end(&self) {
         self.stop.send_replace(true);
+    }
+
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
+    pub(super) fn has_ended(&self) {
+        self.ended.send_replace(true);
     }
 
     /// The `Swarm` part of `docker info`.
@@ -106,19 +124,31 @@ impl Engine {
 
     /// Starts everything that a member runs.
     pub(super) async fn enter(&self, record: NodeRecord, leader: Option<Arc<Leader>>) -> ApiResult<()> {
-        if let Some(leader) = &leader {
+        let membership = Membership::new(record.clone(), leader);
+        if let Some(leader) = &membership.leader {
+            leader.set_stop(membership.stopped());
             // First, because it may fail.
-            let links = self.host.listen(PORT).await.api()?;
+            let links = self.listen_for_nodes().await?;
             self.run_leader(leader, links);
         }
         records::put(&*self.host, NODE_KIND, NODE, &record).await?;
-        let membership = Membership::new(record, leader);
-        if let Some(leader) = &membership.leader {
-            leader.set_stop(membership.stopped());
-        }
         self.set_membership(Some(membership.clone()));
         self.run_agent(membership);
         Ok(())
+    }
+
+    /// Opens the managers' port. A swarm that has just been left may still hold it for a moment.
+    async fn listen_for_nodes(&self) -> ApiResult<BoxStream<'static, Arc<dyn Link>>> {
+        let mut tries = 20;
+        loop {
+            match self.host.listen(PORT).await {
+                Err(HostError::PortInUse { .. }) if tries > 0 => {
+                    tries -= 1;
+                    self.host.sleep(Duration::from_millis(100)).await;
+                }
+                result => return result.api(),
+            }
+        }
     }
 
     pub(super) async fn forget_membership(&self) -> ApiResult<()> {

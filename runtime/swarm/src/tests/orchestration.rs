@@ -215,3 +215,64 @@ fn an_image_that_cannot_be_had_is_tried_at_the_pace_of_the_delay() {
     let rejected = lab.manager.store().tasks_of(&id).filter(|task| task.status.state == State::REJECTED).count();
     assert!((3..=4).contains(&rejected), "{rejected}");
 }
+
+#[test]
+fn restarts_within_a_window_are_counted_and_quiet_forgives() {
+    let mut lab = Lab::new(1);
+    let mut spec = service("web", "nginx", 1);
+    restart(&mut spec).max_attempts = Some(1);
+    restart(&mut spec).window = Some(SECOND / 2);
+    restart(&mut spec).delay = Some(SECOND / 10);
+    lab.create(spec);
+    let fail = |lab: &mut Lab| {
+        let task = lab.tasks("web").remove(0);
+        lab.report(&task, State::FAILED, "task: non-zero exit (1)");
+        lab.pass(SECOND / 5);
+    };
+    fail(&mut lab);
+    assert_eq!(lab.running("web"), 1, "one restart in the window");
+    lab.pass(SECOND);
+    fail(&mut lab);
+    assert_eq!(lab.running("web"), 1, "after a second of quiet it is restarted again");
+    fail(&mut lab);
+    assert_eq!(lab.running("web"), 0, "twice in one window is too often");
+}
+
+#[test]
+fn a_new_leader_gives_nodes_time_and_finds_tasks_where_they_were() {
+    let mut lab = Lab::new(3);
+    let id = lab.create(service("web", "nginx", 3));
+    lab.kill("n3");
+    lab.pass(SECOND);
+    let store = lab.manager.store().clone();
+    lab.manager = crate::Manager::new(store, [9; 32], lab.now);
+    for name in ["n1", "n2"] {
+        lab.revive(name);
+    }
+    lab.pass(26 * SECOND);
+    assert_eq!(lab.manager.find_node("n3").unwrap().state, docklab_api::models::NodeState::UNKNOWN);
+    assert_eq!(lab.manager.store().tasks_of(&id).count(), 3, "nothing was moved");
+    lab.pass(14 * SECOND);
+    assert_eq!(lab.manager.find_node("n3").unwrap().state, docklab_api::models::NodeState::DOWN);
+    assert_eq!((lab.running("web"), lab.spread("web").get("n3")), (3, None));
+}
+
+#[test]
+fn tasks_of_drained_and_lost_nodes_are_shut_down_when_a_leader_starts() {
+    let mut lab = Lab::new(3);
+    lab.create(service("web", "nginx", 3));
+    let mut store = lab.manager.store().clone();
+    let (drained, _) = lab.alive["n2"].clone();
+    let (lost, _) = lab.alive["n3"].clone();
+    if let Some(node) = store.nodes.get_mut(&drained) {
+        node.spec.availability = Some(NodeSpecAvailabilityEnum::DRAIN);
+    }
+    store.nodes.remove(&lost);
+    lab.manager = crate::Manager::new(store, [9; 32], lab.now);
+    lab.alive.remove("n3");
+    for name in ["n1", "n2"] {
+        lab.revive(name);
+    }
+    lab.pass(10 * SECOND);
+    assert_eq!(lab.spread("web").into_iter().collect::<Vec<_>>(), [("n1".to_owned(), 3)]);
+}

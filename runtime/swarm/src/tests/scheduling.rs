@@ -187,3 +187,54 @@ fn a_returning_node_gets_nothing_back() {
         lab.manager.store().tasks.values().filter(|task| !task.is_wanted() && task.status.state == State::RUNNING);
     assert_eq!(stale.count(), 0, "the returned node ended what was replaced");
 }
+
+#[test]
+fn the_task_of_a_global_service_waits_for_its_own_node() {
+    let mut lab = Lab::new(2);
+    let reserve = |spec: &mut _, bytes| {
+        template(spec).resources = Some(TaskSpecResources {
+            reservations: Some(ResourceObject { memory_bytes: Some(bytes), ..ResourceObject::default() }),
+            ..TaskSpecResources::default()
+        });
+    };
+    let mut filler = service("filler", "nginx", 1);
+    reserve(&mut filler, 3 << 30);
+    lab.create(filler);
+    let mut agent = super::global("agent", "nginx");
+    reserve(&mut agent, 2 << 30);
+    lab.create(agent);
+    assert_eq!(lab.running("agent"), 1);
+    assert_eq!(lab.errors("agent"), ["no suitable node (insufficient resources on 1 node)"]);
+    lab.manager.remove_service(lab.now, "filler").unwrap();
+    lab.settle();
+    assert_eq!((lab.running("agent"), lab.spread("agent").len()), (2, 2));
+}
+
+#[test]
+fn failures_of_one_service_do_not_count_for_another() {
+    let mut lab = Lab::new(2);
+    lab.behaviour.insert("broken".into(), Behaviour::Exit(1));
+    let mut spec = service("flaky", "broken", 1);
+    super::restart(&mut spec).delay = Some(SECOND / 10);
+    lab.create(spec);
+    lab.pass(20 * SECOND);
+    lab.create(service("web", "nginx", 4));
+    let spread = lab.spread("web");
+    assert!(spread.values().all(|count| *count == 2), "{spread:?}");
+}
+
+#[test]
+fn another_platform_is_no_place() {
+    let mut lab = Lab::new(2);
+    let mut spec = service("web", "nginx", 1);
+    placement(&mut spec).platforms =
+        Some(vec![docklab_api::models::Platform { architecture: Some("arm64".into()), os: Some("linux".into()) }]);
+    lab.create(spec);
+    assert_eq!(lab.errors("web"), ["no suitable node (unsupported platform on 2 nodes)"]);
+    lab.update("web", |spec| {
+        placement(spec).platforms =
+            Some(vec![docklab_api::models::Platform { architecture: Some("amd64".into()), os: Some("linux".into()) }]);
+    });
+    lab.pass(10 * SECOND);
+    assert_eq!(lab.running("web"), 1);
+}

@@ -161,3 +161,42 @@ fn an_outdated_version_is_refused() {
     let error = lab.manager.update_service(lab.now, "web", 1, spec, false).unwrap_err();
     assert_eq!(error.to_string(), "rpc error: code = Unknown desc = update out of sequence");
 }
+
+#[test]
+fn parallelism_zero_replaces_all_at_once_and_a_delay_separates() {
+    let mut lab = Lab::new(2);
+    let mut spec = service("web", "v1", 4);
+    config(&mut spec).parallelism = Some(0);
+    lab.create(spec);
+    lab.update("web", |spec| set_image(spec, "v2"));
+    assert_eq!((of_image(&lab, "v2").len(), lab.running("web")), (4, 4));
+    lab.pass(10 * SECOND);
+    lab.update("web", |spec| {
+        config(spec).parallelism = Some(2);
+        config(spec).delay = Some(8 * SECOND);
+        set_image(spec, "v3");
+    });
+    assert_eq!(of_image(&lab, "v3").len(), 2);
+    lab.pass(7 * SECOND);
+    assert_eq!(of_image(&lab, "v3").len(), 2);
+    lab.pass(2 * SECOND);
+    assert_eq!(of_image(&lab, "v3").len(), 4);
+    assert_eq!(progress(&lab).unwrap().0, Progress::UPDATING);
+    lab.pass(20 * SECOND);
+    assert_eq!(progress(&lab).unwrap().0, Progress::COMPLETED);
+}
+
+#[test]
+fn a_failure_after_the_monitor_period_does_not_count() {
+    let mut lab = Lab::new(1);
+    let mut spec = service("web", "v1", 2);
+    config(&mut spec).delay = Some(20 * SECOND);
+    lab.create(spec);
+    lab.update("web", |spec| set_image(spec, "v2"));
+    lab.pass(8 * SECOND);
+    let task = of_image(&lab, "v2")[0].clone();
+    lab.report(&task, State::FAILED, "task: non-zero exit (1)");
+    lab.pass(60 * SECOND);
+    assert_eq!(progress(&lab).unwrap().0, Progress::COMPLETED);
+    assert_eq!(lab.running("web"), 2);
+}
