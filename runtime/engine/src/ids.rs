@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use docklab_host::Host;
 
 /// A container, exec, network or anonymous volume ID: 32 random bytes as 64 hexadecimal digits. Drawn again when the
@@ -19,17 +21,25 @@ pub fn short_id(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// A random unicast address with the bit for locally administered ones, as Docker 28 gives to endpoints.
-pub fn mac_address(host: &dyn Host) -> String {
-    let mut bytes = [0; 6];
-    host.random(&mut bytes);
-    bytes[0] = (bytes[0] | 0x02) & 0xfe;
-    bytes.map(|byte| format!("{byte:02x}")).join(":")
+/// A locally administered MAC address that is made from the IP address. A container that gets the address of one that has
+/// just ended then also answers to the MAC that neighbours still remember for it; with a random one their packets would go
+/// nowhere until their memory expires.
+pub fn mac_address(address: IpAddr) -> String {
+    let [.., a, b, c, d] = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_address_always_has_the_same_mac() {
+        assert_eq!(mac_address(IpAddr::from([172, 17, 0, 2])), "02:42:ac:11:00:02");
+    }
 
     #[test]
     fn short_ids_drop_the_algorithm() {

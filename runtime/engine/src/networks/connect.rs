@@ -78,11 +78,12 @@ impl Engine {
         endpoint.endpoint_id = object_id(&*self.host);
         if let Some(pool) = &network.pool {
             let mut pool = pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            endpoint.address = Some(pool.allocate(endpoint.wanted_address)?);
+            let address = pool.allocate(endpoint.wanted_address)?;
+            endpoint.address = Some(address);
             endpoint.prefix_length = pool.prefix();
             endpoint.gateway = network.gateway().filter(|_| !network.record.internal);
             endpoint.mac =
-                if endpoint.wanted_mac.is_empty() { mac_address(&*self.host) } else { endpoint.wanted_mac.clone() };
+                if endpoint.wanted_mac.is_empty() { mac_address(address) } else { endpoint.wanted_mac.clone() };
         }
         Ok(())
     }
