@@ -3,7 +3,7 @@ use bytes::Bytes;
 use docklab_api::{
     ApiError, ApiResult, AttachContainer, CommitContainer, CreateContainer, ListContainers, Logs, PathStat,
     RemoveContainer, StopContainer, WaitCondition,
-    models::{ContainerConfig, ContainerCreateBody, ContainerUpdateBody, IdResponse},
+    models::{ContainerConfig, ContainerCreateBody, ContainerUpdateBody},
     wire,
 };
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -72,7 +72,7 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
         (Method::POST, [id, "exec"]) => {
             let config = context.json().await?;
             let id = api.create_exec(id, config).await?;
-            respond::created(&IdResponse { id })
+            respond::created(&serde_json::json!({ "Id": id }))
         }
         (Method::GET, [id, "logs"]) => logs(&context, id).await,
         (Method::GET, [id, "changes"]) => {
@@ -129,7 +129,7 @@ pub(super) async fn commit(mut context: Context) -> ApiResult<Response<Body>> {
     };
     let config = context.json_or_default::<Option<ContainerConfig>>().await?;
     let id = context.api.commit_container(options, config).await?;
-    respond::created(&IdResponse { id })
+    respond::created(&serde_json::json!({ "Id": id }))
 }
 
 fn stop(context: &Context) -> ApiResult<StopContainer> {

@@ -1,8 +1,4 @@
-use docklab_api::{
-    ApiError, ApiResult, ListServices, UpdateService, UpdateSwarm,
-    models::{IdResponse, SwarmUnlockRequest},
-    wire,
-};
+use docklab_api::{ApiError, ApiResult, ListServices, UpdateService, UpdateSwarm, models::SwarmUnlockRequest, wire};
 use hyper::{Method, Response};
 
 use super::{
@@ -106,7 +102,7 @@ async fn secrets(mut context: Context, segments: &[&str]) -> ApiResult<Response<
         (Method::GET, []) => respond::json(&api.list_secrets(context.query.filters()?).await?),
         (Method::POST, ["create"]) => {
             let body = context.json().await?;
-            respond::created(&IdResponse { id: api.create_secret(body).await? })
+            respond::created(&serde_json::json!({ "ID": api.create_secret(body).await? }))
         }
         (Method::GET, [id]) => respond::json(&api.inspect_secret(id).await?),
         (Method::POST, [id, "update"]) => {
@@ -125,7 +121,7 @@ async fn configs(mut context: Context, segments: &[&str]) -> ApiResult<Response<
         (Method::GET, []) => respond::json(&api.list_configs(context.query.filters()?).await?),
         (Method::POST, ["create"]) => {
             let body = context.json().await?;
-            respond::created(&IdResponse { id: api.create_config(body).await? })
+            respond::created(&serde_json::json!({ "ID": api.create_config(body).await? }))
         }
         (Method::GET, [id]) => respond::json(&api.inspect_config(id).await?),
         (Method::POST, [id, "update"]) => {
