@@ -19,7 +19,7 @@ fn a_container_lives_and_dies_as_both_command_lines_say() {
         wait_until("the log has the line", || docker(&["logs", "life"]).stdout == "hello");
         let exec = docker(&["exec", "life", "sh", "-c", "echo out; echo err >&2; exit 7"]);
         assert_eq!((exec.stdout.as_str(), exec.stderr.as_str(), exec.exit), ("out", "err", 7), "{client:?}");
-        assert_eq!(docker(&["stop", "--time", "0", "life"]).stdout, "life");
+        assert_eq!(docker(&["stop", "-t", "0", "life"]).stdout, "life");
         assert_eq!(docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "life"]).stdout, "exited 137");
         assert_eq!(docker(&["rm", "life"]).stdout, "life");
         assert_eq!(docker(&["ps", "-aq"]).stdout, "");
@@ -45,7 +45,7 @@ fn exec_with_a_terminal_is_a_terminal() {
         script.args(["-qec", &words.join(" "), "/dev/null"]).stdin(std::process::Stdio::null());
         script.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let output = docklab_tests::succeed(&mut script);
-        assert!(output.contains("/dev/pts/") && output.contains("\r\n0\r\n"), "{client:?}: {output:?}");
+        assert!(output.contains("/dev/pts/") && output.trim_end().ends_with('0'), "{client:?}: {output:?}");
     }
 }
 

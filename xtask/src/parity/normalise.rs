@@ -21,6 +21,7 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b(172|10|192)\.\d+\.\d+\.\d+\b", "<address>"),
         (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
         (r"\b[a-z]{3,}_[a-z]{3,}\b", "<name>"),
+        (r"/tmp/\.tmp[A-Za-z0-9]{6}", "<directory>"),
         (r" +", " "),
         (r" *(\r?\n|$)", "\n"),
     ];
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn every_rule_is_a_regular_expression() {
-        assert_eq!(RULES.len(), 14);
+        assert_eq!(RULES.len(), 15);
     }
 
     #[test]

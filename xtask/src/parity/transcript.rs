@@ -88,7 +88,7 @@ impl Transcript {
                 }
                 Step::Command(command) => {
                     let mut shell = machine.command("timeout");
-                    shell.args([LIMIT_SECONDS, "bash", "-c", command]).current_dir(directory.path());
+                    shell.args(["--kill-after=2", LIMIT_SECONDS, "bash", "-c", command]).current_dir(directory.path());
                     environment(&mut shell, machine, client, directory.path())?;
                     let started = Instant::now();
                     let output = shell.output().with_context(|| format!("starting `{command}`"))?;
