@@ -52,7 +52,7 @@ fn check(path: &Path) -> Result<(), Refused> {
         _ => Refused::Because(reason(&error)),
     })?;
     if metadata.is_dir() {
-        return Err(Refused::Because("is a directory".to_owned()));
+        return Err(Refused::Because("is a directory: permission denied".to_owned()));
     }
     access(path, AccessFlags::X_OK).map_err(|error| Refused::Because(reason(&error.into())))
 }
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(find("sh", &env), Ok(PathBuf::from("/bin/sh")));
         insta::assert_snapshot!(find("nosuch", &env).unwrap_err(), @r#"exec: "nosuch": executable file not found in $PATH"#);
         insta::assert_snapshot!(find("/nosuch", &env).unwrap_err(), @r#"exec: "/nosuch": stat /nosuch: no such file or directory"#);
-        insta::assert_snapshot!(find("/etc", &env).unwrap_err(), @r#"exec: "/etc": is a directory"#);
+        insta::assert_snapshot!(find("/etc", &env).unwrap_err(), @r#"exec: "/etc": is a directory: permission denied"#);
         insta::assert_snapshot!(find("/etc/passwd", &env).unwrap_err(), @r#"exec: "/etc/passwd": permission denied"#);
         insta::assert_snapshot!(find("passwd", &["PATH=/etc".to_owned()]).unwrap_err(), @r#"exec: "passwd": permission denied"#);
         insta::assert_snapshot!(find("", &env).unwrap_err(), @r#"exec: "": executable file not found in $PATH"#);

@@ -60,7 +60,8 @@ fn path_stat(stat: &FileStat, name: &str) -> PathStat {
 
 impl Engine {
     async fn stat_in(&self, container: &Container, path: &str) -> ApiResult<FileStat> {
-        let missing = || ApiError::not_found(format!("Could not find the file {path} in container {}", container.id));
+        let missing =
+            || ApiError::not_found(format!("Could not find the file {path} in container {}", container.name()));
         if path.is_empty() {
             return Err(ApiError::invalid("missing path"));
         }

@@ -16,7 +16,10 @@ impl Engine {
         if old == name {
             return Err(ApiError::invalid("Renaming a container with the same name as its current name"));
         }
-        self.reserve_name(name, &container.id)?;
+        self.reserve_name(name, &container.id).map_err(|mut error| {
+            error.message.insert_str(0, "Error when allocating new name: ");
+            error
+        })?;
         container.write(|record| name.clone_into(&mut record.name));
         if let Err(error) = self.save(container).await {
             container.write(|record| record.name.clone_from(&old));

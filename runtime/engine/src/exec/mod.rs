@@ -100,7 +100,7 @@ impl Engine {
         if paused {
             return Err(ApiError::conflict(format!(
                 "Container {} is paused, unpause the container before exec",
-                container.id
+                container.name()
             )));
         }
         if restarting {
@@ -181,7 +181,7 @@ impl Engine {
         if container.read(|record| record.state.paused) {
             return Err(ApiError::conflict(format!(
                 "Container {} is paused, unpause the container before exec",
-                container.id
+                container.name()
             )));
         }
         if std::mem::replace(&mut exec.state().started, true) {

@@ -93,7 +93,10 @@ pub(crate) async fn rename(context: &Context, call: &Invocation) -> CliResult {
     if old.is_empty() || new.is_empty() {
         return Err(CliError::new("Error: Neither old nor new names may be empty"));
     }
-    context.api.rename_container(old, new).await?;
+    if let Err(error) = context.api.rename_container(old, new).await {
+        let reason = crate::error::daemon_message(&error);
+        return Err(CliError::new(format!("{reason}\nError: failed to rename container named {old}")));
+    }
     Ok(0)
 }
 
@@ -170,7 +173,7 @@ pub(crate) async fn start(context: &Context, call: &Invocation) -> CliResult {
         if names.is_empty() {
             return Ok(0);
         }
-        return Err(CliError::new(format!("failed to start containers: {}", names.join(", "))));
+        return Err(CliError::new(format!("Error: failed to start containers: {}", names.join(", "))));
     }
     if call.arguments.len() > 1 {
         return Err(CliError::new("you cannot start and attach multiple containers at once"));
