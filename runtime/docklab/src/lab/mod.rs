@@ -149,7 +149,12 @@ pub(crate) async fn test(arguments: TestArguments) -> Result<i32> {
             EngineKind::Docklab => {
                 let root = tempfile::tempdir().context("making a directory for the test")?;
                 let session = Session::open(root.path(), "test").await?;
-                let report = play(&scenario, "docklab", session, arguments.seed.as_deref(), arguments.verbose).await;
+                let playing = play(&scenario, "docklab", session, arguments.seed.as_deref(), arguments.verbose);
+                // Ctrl-C must leave no container behind: what was begun is removed below in any case.
+                let report = tokio::select! {
+                    report = playing => report,
+                    () = crate::serve::stop_signal() => Err(anyhow::anyhow!("interrupted")),
+                };
                 crate::session::remove(root.path(), "test").await?;
                 report?
             }
