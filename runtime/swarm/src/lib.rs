@@ -26,7 +26,7 @@ mod time;
 mod update;
 
 pub use constraints::{Constraint, ConstraintError};
-pub use control::{NewNetwork, TokenRotation};
+pub use control::{NewNetwork, TokenRotation, insert_defaults};
 pub use error::{ControlError, ControlResult};
 pub use manager::Manager;
 pub use messages::{

@@ -172,8 +172,12 @@ pub(crate) async fn create(context: &Context, call: &Invocation) -> CliResult {
         spec["EndpointSpec"]["Ports"] = json!(ports);
     }
     apply_policies(call, &mut spec);
+    let warning = if flags.is_set("no-resolve-image") { None } else { pin_image(context, &mut spec).await };
     let spec = serde_json::from_value(spec)?;
     let answer = value(&context.api.create_service(spec, None).await?);
+    if let Some(warning) = warning {
+        context.error_line(&warning).await;
+    }
     for warning in crate::commands::json::strings(&answer, "/Warnings") {
         context.error_line(warning).await;
     }
@@ -186,9 +190,58 @@ pub(crate) async fn create(context: &Context, call: &Invocation) -> CliResult {
     }
 }
 
+/// Pins an image's tag to the digest that the registry has now, so that all nodes run the same; the warning when the
+/// registry cannot be asked.
+async fn pin_image(context: &Context, spec: &mut Value) -> Option<String> {
+    let image = text(spec, "/TaskTemplate/ContainerSpec/Image");
+    if image.contains('@') {
+        return None;
+    }
+    let name = docklab_api::Reference::parse(&image).map_or_else(|_| image.clone(), |reference| reference.familiar());
+    let found = context.api.inspect_distribution(&image, None).await.ok().map(|found| value(&found));
+    match found.map(|found| text(&found, "/Descriptor/digest")).filter(|digest| !digest.is_empty()) {
+        Some(digest) => {
+            spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(format!("{name}@{digest}"));
+            None
+        }
+        None => Some(format!(
+            "image {name} could not be accessed on a registry to record\nits digest. Each node will access {name} \
+             independently,\npossibly leading to different nodes running different\nversions of the image.\n"
+        )),
+    }
+}
+
+/// A section that a flag makes is complete: what no flag sets has Docker's default.
+fn complete(spec: &mut Value, section: &str, defaults: Value) {
+    if spec[section].is_null() {
+        spec[section] = defaults;
+    }
+}
+
 /// Update, restart and placement flags, which `create` and `update` share.
 fn apply_policies(call: &Invocation, spec: &mut Value) {
     let flags = &call.flags;
+    for (prefix, section) in [("update", "UpdateConfig"), ("rollback", "RollbackConfig")] {
+        let names = ["parallelism", "delay", "monitor", "failure-action", "order", "max-failure-ratio"];
+        if names.iter().any(|name| flags.given(&format!("{prefix}-{name}"))) {
+            let defaults = json!({
+                "Parallelism": 1, "FailureAction": "pause", "Monitor": 5_000_000_000_i64, "MaxFailureRatio": 0,
+                "Order": "stop-first",
+            });
+            complete(spec, section, defaults);
+        }
+        let ratio = flags.get(&format!("{prefix}-max-failure-ratio")).and_then(|ratio| ratio.parse::<f64>().ok());
+        if let Some(ratio) = ratio {
+            spec[section]["MaxFailureRatio"] = json!(ratio);
+        }
+    }
+    if ["condition", "delay", "max-attempts", "window"].iter().any(|name| flags.given(&format!("restart-{name}"))) {
+        let defaults = json!({"Condition": "any", "Delay": 5_000_000_000_i64, "MaxAttempts": 0});
+        complete(&mut spec["TaskTemplate"], "RestartPolicy", defaults);
+    }
+    if let Some(nanoseconds) = flags.duration("restart-window") {
+        spec["TaskTemplate"]["RestartPolicy"]["Window"] = json!(nanoseconds);
+    }
     for (flag, section, key) in [
         ("update-parallelism", "UpdateConfig", "Parallelism"),
         ("rollback-parallelism", "RollbackConfig", "Parallelism"),
@@ -283,8 +336,12 @@ pub(crate) async fn update(context: &Context, call: &Invocation) -> CliResult {
     let service = value(&context.api.inspect_service(name, false).await?);
     let mut spec = service.get("Spec").cloned().unwrap_or_default();
     let rollback = flags.is_set("rollback") || call.command.path == "service rollback";
+    let mut warning = None;
     if let Some(image) = flags.get("image") {
         spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(image);
+        if !flags.is_set("no-resolve-image") {
+            warning = pin_image(context, &mut spec).await;
+        }
     }
     if let Some(replicas) = flags.integer("replicas") {
         if spec.pointer("/Mode/Replicated").is_none() {
@@ -327,6 +384,9 @@ pub(crate) async fn update(context: &Context, call: &Invocation) -> CliResult {
         spec["TaskTemplate"]["Placement"]["Constraints"] = json!(all);
     }
     send(context, &service, spec, rollback).await?;
+    if let Some(warning) = warning {
+        context.error_line(&warning).await;
+    }
     context.line(name).await;
     if flags.is_set("detach") {
         return Ok(0);

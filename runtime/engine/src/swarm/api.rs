@@ -2,8 +2,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use docklab_api::{
-    ApiError, ApiResult, Filters, ImageApi, ListServices, Logs, OutputStream, Reference, SwarmApi, UpdateService,
-    UpdateSwarm,
+    ApiError, ApiResult, Filters, ListServices, Logs, OutputStream, SwarmApi, UpdateService, UpdateSwarm,
     models::{
         AuthConfig, Config, ConfigSpec, Node, NodeSpec, Secret, SecretSpec, Service, ServiceCreateResponse,
         ServiceSpec, ServiceUpdateResponse, Swarm, SwarmInitRequest, SwarmJoinRequest, SwarmSpec, Task,
@@ -19,6 +18,8 @@ use super::{
     leader::Leader,
     membership::{Membership, NodeRecord, manager_address},
 };
+
+use crate::names;
 
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,27 +65,6 @@ impl Engine {
     fn change<T>(&self, change: impl FnOnce(&mut Manager, Timestamp) -> ControlResult<T>) -> ApiResult<T> {
         let now = self.host.now();
         self.manager()?.1.change(now, |manager| change(manager, now)).api()
-    }
-
-    /// Pins a tag to the digest that the registry has now; the warning when it cannot be asked.
-    async fn pin_image(&self, spec: &mut ServiceSpec, auth: Option<AuthConfig>) -> Option<String> {
-        let container = spec.task_template.as_mut()?.container_spec.as_mut()?;
-        let image = container.image.clone().filter(|image| !image.is_empty() && !image.contains('@'))?;
-        let name = Reference::parse(&image).map_or_else(|_| image.clone(), |reference| reference.to_string());
-        let tagged =
-            name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/")).unwrap_or(&name);
-        let tagged = tagged.to_owned();
-        let found = self.inspect_distribution(&image, auth).await.ok();
-        match found.and_then(|found| found.descriptor.digest) {
-            Some(digest) => {
-                container.image = Some(format!("{tagged}@{digest}"));
-                None
-            }
-            None => Some(format!(
-                "image {tagged} could not be accessed on a registry to record\nits digest. Each node will access {tagged} \
-                 independently,\npossibly leading to different nodes running different\nversions of the image.\n"
-            )),
-        }
     }
 
     async fn become_manager(&self, body: SwarmInitRequest) -> ApiResult<String> {
@@ -227,34 +207,37 @@ impl SwarmApi for Engine {
         options.filters.accept(&["name", "id", "label", "mode", "runtime"])?;
         self.read(|manager| Ok(manager.list_services(&options.filters, options.status)))
     }
-    async fn inspect_service(&self, id: &str, _insert_defaults: bool) -> ApiResult<Service> {
-        self.read(|manager| manager.inspect_service(id))
+    async fn inspect_service(&self, id: &str, insert_defaults: bool) -> ApiResult<Service> {
+        let mut service = self.read(|manager| manager.inspect_service(id))?;
+        if insert_defaults && let Some(spec) = &mut service.spec {
+            docklab_swarm::insert_defaults(spec);
+        }
+        Ok(service)
     }
     async fn create_service(
         &self,
         mut spec: ServiceSpec,
-        auth: Option<AuthConfig>,
+        _auth: Option<AuthConfig>,
     ) -> ApiResult<ServiceCreateResponse> {
-        self.manager()?;
-        let warning = self.pin_image(&mut spec, auth).await;
+        if spec.name.as_deref().unwrap_or("").is_empty() {
+            spec.name = Some(names::random(&*self.host, false));
+        }
         let id = self.change(|manager, now| manager.create_service(now, spec))?;
-        Ok(ServiceCreateResponse { id: Some(id), warnings: warning.map(|warning| vec![warning]) })
+        Ok(ServiceCreateResponse { id: Some(id), warnings: None })
     }
     async fn update_service(
         &self,
         id: &str,
         options: UpdateService,
-        mut spec: ServiceSpec,
+        spec: ServiceSpec,
     ) -> ApiResult<ServiceUpdateResponse> {
-        self.manager()?;
         let rollback = match options.rollback.as_deref() {
             None | Some("") => false,
             Some("previous") => true,
             Some(other) => return Err(ApiError::invalid(format!("unrecognized rollback option {other}"))),
         };
-        let warning = if rollback { None } else { self.pin_image(&mut spec, options.auth).await };
         self.change(|manager, now| manager.update_service(now, id, options.version, spec, rollback))?;
-        Ok(ServiceUpdateResponse { warnings: warning.map(|warning| vec![warning]) })
+        Ok(ServiceUpdateResponse { warnings: None })
     }
     async fn remove_service(&self, id: &str) -> ApiResult<()> {
         self.change(|manager, now| manager.remove_service(now, id))

@@ -1,6 +1,7 @@
 //! The control API: what `docker service`, `node`, `secret`, `config` and `network` ask of the cluster.
 
 mod cluster;
+mod defaults;
 mod networks;
 mod nodes;
 mod secrets;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use docklab_api::models::ObjectVersion;
 
 pub use cluster::TokenRotation;
+pub use defaults::insert_defaults;
 pub use networks::NewNetwork;
 pub(crate) use nodes::node_not_found;
 
