@@ -11,6 +11,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+/// In the engine's root, while it runs.
+const PID_FILE: &str = "engine.pid";
+
 /// Run an engine of docklab's own on this machine.
 #[derive(Debug, Args)]
 pub(crate) struct EngineArguments {
@@ -42,6 +45,9 @@ pub(crate) async fn run(arguments: EngineArguments) -> Result<()> {
     let host = LinuxHost::open(options).await.context("opening this machine as a container host")?;
     let engine = Engine::open(Arc::new(host), EngineOptions::default()).await.context("starting the engine")?;
     let listener = listen(&arguments.socket)?;
+    let pid_file = arguments.root.join(PID_FILE);
+    std::fs::write(&pid_file, std::process::id().to_string())
+        .with_context(|| format!("writing {}", pid_file.display()))?;
     // Whoever started this engine waits for the line.
     println!("listening on unix://{}", arguments.socket.display());
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -54,6 +60,28 @@ pub(crate) async fn run(arguments: EngineArguments) -> Result<()> {
     };
     docklab_daemon::server::serve_unix(listener, Arc::new(engine), stop).await;
     std::fs::remove_file(&arguments.socket).ok();
+    std::fs::remove_file(&pid_file).ok();
+    Ok(())
+}
+
+/// Ends the engine of `root`, if one runs, and returns when it has ended. Its containers stay.
+pub(crate) async fn stop(root: &std::path::Path) -> Result<()> {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let Ok(text) = std::fs::read_to_string(root.join(PID_FILE)) else { return Ok(()) };
+    let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else { return Ok(()) };
+    // A number that belongs to another program by now must not be touched.
+    let command = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    if !command.contains(&*root.to_string_lossy()) {
+        return Ok(());
+    }
+    let Ok(engine) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+    pidfd_send_signal(&engine, Signal::TERM).context("ending the engine")?;
+    tokio::task::spawn_blocking(move || {
+        rustix::event::poll(&mut [rustix::event::PollFd::new(&engine, rustix::event::PollFlags::IN)], None)
+    })
+    .await
+    .context("waiting for the engine to end")?
+    .context("waiting for the engine to end")?;
     Ok(())
 }
 

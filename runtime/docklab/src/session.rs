@@ -211,6 +211,8 @@ pub(crate) async fn remove(root: &Path, name: &str) -> Result<()> {
     }
     session.stop_engines().await;
     for node in &session.nodes {
+        // Another `docklab` may have started it.
+        crate::engine::stop(&node.directory).await?;
         docklab_linux::LinuxHost::purge(&docklab_linux::LinuxOptions::beneath(&node.directory, &prefix(&node.directory)))
             .with_context(|| format!("clearing up after {}", node.name))?;
     }
