@@ -29,14 +29,33 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[&str], body: &str
         head.push_str(&format!("{header}\r\n"));
     }
     stream.write_all(format!("{head}\r\n{body}").as_bytes()).ok()?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
+    let bytes = read_answer(&mut stream)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (headers, body) = text.split_once("\r\n\r\n")?;
     let status = headers.split_whitespace().nth(1)?.parse().ok()?;
     let is_chunked = headers.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if is_chunked { join_chunks(body)? } else { body.to_owned() };
     Some(Answer { status, headers: headers.to_owned(), body })
+}
+
+/// Until the end of the connection or of the announced length: chromedriver leaves its connections open.
+fn read_answer(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut buffer).ok()? {
+            0 => return Some(bytes),
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+            if length.is_some_and(|length| bytes.len() >= end + 4 + length) {
+                return Some(bytes);
+            }
+        }
+    }
 }
 
 fn join_chunks(mut rest: &str) -> Option<String> {

@@ -13,13 +13,15 @@ container = client.containers.run("busybox", ["sleep", "1000"], detach=True, nam
 assert [c.name for c in client.containers.list(filters={"label": "a=b"})] == ["py"]
 code, output = container.exec_run(["sh", "-c", "echo out; exit 4"])
 assert (code, output) == (4, b"out\n"), (code, output)
-container.put_archive("/tmp", container.get_archive("/bin/busybox")[0].__iter__().__next__()[:0] or b"\0" * 1024)
+parts, stat = container.get_archive("/bin/busybox")
+assert stat["name"] == "busybox" and len(b"".join(parts)) > 100000
+container.put_archive("/tmp", b"\0" * 1024)
 container.stop(timeout=0)
 assert container.wait()["StatusCode"] == 137
 container.remove()
-volume = client.volumes.create("v")
+volume = client.volumes.create("vol")
 volume.remove()
-network = client.networks.create("n")
+network = client.networks.create("net1")
 network.remove()
 try:
     client.containers.get("nosuch")
