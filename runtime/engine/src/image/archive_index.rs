@@ -84,7 +84,7 @@ fn take(content: ByteStream, size: u64) -> ByteStream {
 }
 
 /// Unpacks a stream that begins like gzip (RFC 1952); hands any other on as it is.
-async fn plain(mut tar: ByteStream) -> Result<ByteStream, HostError> {
+pub(crate) async fn plain(mut tar: ByteStream) -> Result<ByteStream, HostError> {
     let mut start = BytesMut::new();
     while start.len() < 2 {
         match tar.try_next().await? {
@@ -120,13 +120,17 @@ async fn plain(mut tar: ByteStream) -> Result<ByteStream, HostError> {
 }
 
 /// Bytes of a stream with a position.
-struct Cursor {
+pub(crate) struct Cursor {
     content: ByteStream,
     buffer: Bytes,
-    position: u64,
+    pub(crate) position: u64,
 }
 
 impl Cursor {
+    pub(crate) fn new(content: ByteStream) -> Self {
+        Self { content, buffer: Bytes::new(), position: 0 }
+    }
+
     async fn fill(&mut self) -> ApiResult<bool> {
         while self.buffer.is_empty() {
             match self.content.try_next().await.api()? {
@@ -138,7 +142,7 @@ impl Cursor {
     }
 
     /// Exactly `size` bytes, or `None` at the very end.
-    async fn read(&mut self, size: u64) -> ApiResult<Option<Vec<u8>>> {
+    pub(crate) async fn read(&mut self, size: u64) -> ApiResult<Option<Vec<u8>>> {
         let size = usize::try_from(size).map_err(|_| invalid("an entry is too large"))?;
         let mut read = Vec::with_capacity(size);
         while read.len() < size {
@@ -152,7 +156,7 @@ impl Cursor {
         Ok(Some(read))
     }
 
-    async fn skip(&mut self, mut size: u64) -> ApiResult<()> {
+    pub(crate) async fn skip(&mut self, mut size: u64) -> ApiResult<()> {
         self.position += size;
         while size > 0 {
             if !self.fill().await? {
@@ -166,12 +170,12 @@ impl Cursor {
     }
 }
 
-fn padded(size: u64) -> u64 {
+pub(crate) fn padded(size: u64) -> u64 {
     size.div_ceil(BLOCK) * BLOCK
 }
 
 async fn scan(content: ByteStream) -> ApiResult<HashMap<String, (u64, u64)>> {
-    let mut cursor = Cursor { content, buffer: Bytes::new(), position: 0 };
+    let mut cursor = Cursor::new(content);
     let mut files = HashMap::new();
     let mut links = Vec::new();
     let (mut long_name, mut long_link, mut long_size) = (None, None, None);
@@ -223,7 +227,7 @@ async fn scan(content: ByteStream) -> ApiResult<HashMap<String, (u64, u64)>> {
 }
 
 /// A path without `.` and `..` parts and slashes around it.
-fn cleaned(path: &str) -> String {
+pub(crate) fn cleaned(path: &str) -> String {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {

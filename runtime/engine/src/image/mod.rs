@@ -16,6 +16,10 @@ mod query;
 mod remove;
 mod store;
 
+pub(crate) use archive_index::{Cursor, cleaned, padded, plain};
+pub(crate) use commit::{ChildImage, new_tag};
+pub(crate) use config::{Empty, History, ImageFile, RootFs, RunConfig};
+pub(crate) use store::Image;
 pub use store::ImageStore;
 
 /// A local image, found by a name or ID.
@@ -124,13 +128,14 @@ impl ImageApi for Engine {
     }
     async fn build_image(
         &self,
-        _: docklab_api::BuildImage,
-        _: docklab_api::ByteStream,
+        options: docklab_api::BuildImage,
+        context: docklab_api::ByteStream,
     ) -> ApiResult<docklab_api::MessageStream> {
-        not_yet()
+        self.build(options, context).await
     }
     async fn prune_build_cache(&self, _: bool, _: docklab_api::Filters) -> ApiResult<models::BuildPruneResponse> {
-        not_yet()
+        // The classic builder's cache is the images themselves; there is nothing beside them to remove.
+        Ok(models::BuildPruneResponse { caches_deleted: Some(Vec::new()), space_reclaimed: Some(0) })
     }
     async fn inspect_distribution(
         &self,

@@ -1,0 +1,633 @@
+//! Instructions with their arguments, as written: nothing is expanded yet.
+
+use docklab_api::{ApiError, ApiResult, models::HealthConfig};
+
+use super::{
+    lines::{Heredoc, Line},
+    words,
+};
+
+const NAMES: [&str; 18] = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// The command of RUN, CMD, ENTRYPOINT or a health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommandLine {
+    pub(crate) words: Vec<String>,
+    /// Not written as a JSON array: one word, for the shell.
+    pub(crate) shell: bool,
+}
+
+/// The arguments of COPY and ADD.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CopyArguments {
+    pub(crate) sources: Vec<String>,
+    pub(crate) destination: String,
+    pub(crate) from: Option<String>,
+    pub(crate) chown: String,
+    pub(crate) chmod: String,
+    pub(crate) heredocs: Vec<Heredoc>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kind {
+    From { image: String, name: Option<String>, platform: Option<String> },
+    Arg(Vec<(String, Option<String>)>),
+    Env(Vec<(String, String)>),
+    Label(Vec<(String, String)>),
+    Maintainer(String),
+    Add(CopyArguments),
+    Copy(CopyArguments),
+    OnBuild(String),
+    Workdir(String),
+    Run(CommandLine),
+    Cmd(CommandLine),
+    Entrypoint(CommandLine),
+    Healthcheck(HealthConfig),
+    Expose(Vec<String>),
+    User(String),
+    Volume(Vec<String>),
+    StopSignal(String),
+    Shell(Vec<String>),
+}
+
+impl Kind {
+    /// Puts variables into the arguments that take them. RUN, CMD and ENTRYPOINT are left to the shell.
+    pub(crate) fn expand(&self, escape: char, lookup: words::Lookup<'_>) -> ApiResult<Self> {
+        let word = |text: &String| words::expand(text, escape, lookup);
+        let pairs = |pairs: &[(String, String)]| -> ApiResult<Vec<(String, String)>> {
+            pairs.iter().map(|(key, value)| Ok((word(key)?, word(value)?))).collect()
+        };
+        let list = |words: &[String]| -> ApiResult<Vec<String>> { words.iter().map(word).collect() };
+        let copy = |arguments: &CopyArguments| -> ApiResult<CopyArguments> {
+            let mut arguments = arguments.clone();
+            arguments.sources = list(&arguments.sources)?;
+            arguments.destination = word(&arguments.destination)?;
+            arguments.chown = word(&arguments.chown)?;
+            arguments.chmod = word(&arguments.chmod)?;
+            for heredoc in arguments.heredocs.iter_mut().filter(|heredoc| heredoc.expand) {
+                heredoc.content = words::expand_text(&heredoc.content, escape, lookup)?;
+            }
+            Ok(arguments)
+        };
+        Ok(match self {
+            Self::Env(list) => Self::Env(pairs(list)?),
+            Self::Label(list) => Self::Label(pairs(list)?),
+            Self::Arg(list) => Self::Arg(
+                list.iter()
+                    .map(|(key, value)| Ok((word(key)?, value.as_ref().map(word).transpose()?)))
+                    .collect::<ApiResult<_>>()?,
+            ),
+            Self::Copy(arguments) => Self::Copy(copy(arguments)?),
+            Self::Add(arguments) => Self::Add(copy(arguments)?),
+            Self::Workdir(path) => Self::Workdir(word(path)?),
+            Self::User(user) => Self::User(word(user)?),
+            Self::Volume(volumes) => Self::Volume(list(volumes)?),
+            Self::StopSignal(signal) => Self::StopSignal(word(signal)?),
+            Self::Expose(ports) => {
+                let mut expanded = Vec::new();
+                for port in ports {
+                    expanded.extend(words::expand_all(port, escape, lookup)?);
+                }
+                Self::Expose(expanded)
+            }
+            other => other.clone(),
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Instruction {
+    /// As written; a step's headline.
+    pub(crate) code: String,
+    pub(crate) kind: Kind,
+}
+
+/// Why a line is no instruction.
+pub(crate) enum ParseError {
+    /// Wrong form: Docker tells it without the line.
+    Form(String),
+    /// Wrong arguments: told with the line's number.
+    Arguments(String),
+}
+
+impl ParseError {
+    pub(crate) fn at(self, line: usize) -> ApiError {
+        ApiError::invalid(match self {
+            Self::Form(text) => text,
+            Self::Arguments(text) => format!("dockerfile parse error on line {line}: {text}"),
+        })
+    }
+}
+
+type Parsed<T> = Result<T, ParseError>;
+
+fn wrong<T>(text: impl Into<String>) -> Parsed<T> {
+    Err(ParseError::Arguments(text.into()))
+}
+
+/// A stage and its instructions; the first element is its FROM.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stage {
+    pub(crate) from: Instruction,
+    pub(crate) image: String,
+    pub(crate) name: Option<String>,
+    pub(crate) platform: Option<String>,
+    pub(crate) commands: Vec<Instruction>,
+}
+
+/// A whole Dockerfile: the ARGs before the first FROM, and the stages.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Dockerfile {
+    pub(crate) escape: char,
+    pub(crate) arguments: Vec<Instruction>,
+    pub(crate) stages: Vec<Stage>,
+}
+
+impl Dockerfile {
+    pub(crate) fn parse(source: &str) -> ApiResult<Self> {
+        let lines = super::lines::split(source)?;
+        let mut file = Self { escape: lines.escape, arguments: Vec::new(), stages: Vec::new() };
+        for line in &lines.lines {
+            let instruction = parse(line, lines.escape).map_err(|error| error.at(line.number))?;
+            match (&instruction.kind, file.stages.last_mut()) {
+                (Kind::From { image, name, platform }, _) => file.stages.push(Stage {
+                    image: image.clone(),
+                    name: name.clone(),
+                    platform: platform.clone(),
+                    from: instruction,
+                    commands: Vec::new(),
+                }),
+                (Kind::Arg(_), None) => file.arguments.push(instruction),
+                (_, None) => return Err(ApiError::invalid("no build stage in current context")),
+                (_, Some(stage)) => stage.commands.push(instruction),
+            }
+        }
+        if file.stages.is_empty() {
+            return Err(ApiError::invalid("dockerfile contains no stages to build"));
+        }
+        Ok(file)
+    }
+
+    /// The place of the stage that `--target` names: a name or a number.
+    pub(crate) fn stage(&self, target: &str) -> Option<usize> {
+        let named = |stage: &Stage| stage.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(target));
+        self.stages
+            .iter()
+            .position(named)
+            .or_else(|| target.parse().ok().filter(|index: &usize| *index < self.stages.len()))
+    }
+}
+
+/// Options before the arguments: `--name` or `--name=value`.
+struct Flags {
+    given: Vec<(String, Option<String>)>,
+}
+
+impl Flags {
+    fn accept(&self, known: &[&str]) -> Parsed<()> {
+        for (index, (name, _)) in self.given.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let classic =
+                    ["mount", "network", "security", "link", "parents", "exclude", "keep-git-dir", "checksum"];
+                return wrong(if classic.contains(&name.as_str()) {
+                    format!(
+                        "the --{name} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how \
+                         to build images with BuildKit enabled"
+                    )
+                } else {
+                    format!("unknown flag: --{name}")
+                });
+            }
+            if self.given[..index].iter().any(|(other, _)| other == name) {
+                return wrong(format!("duplicate flag specified: --{name}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&self, name: &str) -> Parsed<Option<String>> {
+        match self.given.iter().find(|(other, _)| other == name) {
+            None => Ok(None),
+            Some((_, Some(value))) => Ok(Some(value.clone())),
+            Some((_, None)) => wrong(format!("missing a value on flag: --{name}")),
+        }
+    }
+}
+
+/// Takes the options off the front.
+fn flags(mut rest: &str) -> (Flags, &str) {
+    let mut given = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        let Some(flag) = rest.strip_prefix("--") else { return (Flags { given }, rest) };
+        let end = flag.find(char::is_whitespace).unwrap_or(flag.len());
+        let (word, tail) = flag.split_at(end);
+        rest = tail;
+        if word.is_empty() {
+            return (Flags { given }, rest.trim_start());
+        }
+        given.push(match word.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (word.to_owned(), None),
+        });
+    }
+}
+
+/// The edit distance, for suggestions.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, letter) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.iter().enumerate() {
+            let best = (diagonal + usize::from(letter != *other)).min(row[column] + 1).min(row[column + 1] + 1);
+            diagonal = std::mem::replace(&mut row[column + 1], best);
+        }
+    }
+    row[right.len()]
+}
+
+fn unknown(keyword: &str) -> String {
+    let upper = keyword.to_ascii_uppercase();
+    let nearest = NAMES.iter().map(|name| (distance(&upper, name), name)).min();
+    match nearest {
+        Some((1..=2, name)) => format!("unknown instruction: {keyword} (did you mean {name}?)"),
+        _ => format!("unknown instruction: {keyword}"),
+    }
+}
+
+/// Parses one instruction.
+pub(crate) fn parse(line: &Line, escape: char) -> Parsed<Instruction> {
+    let text = line.text.trim();
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    let (keyword, rest) = text.split_at(end);
+    let (flags, rest) = flags(rest);
+    let rest = rest.trim();
+    let name = keyword.to_ascii_uppercase();
+    let known: &[&str] = match name.as_str() {
+        "FROM" => &["platform"],
+        "ADD" => &["chown", "chmod"],
+        "COPY" => &["chown", "chmod", "from"],
+        "HEALTHCHECK" => &["interval", "timeout", "start-period", "start-interval", "retries"],
+        _ => &[],
+    };
+    if !NAMES.contains(&name.as_str()) {
+        return wrong(unknown(keyword));
+    }
+    if name != "ONBUILD" {
+        flags.accept(known)?;
+    }
+    let kind = match name.as_str() {
+        "FROM" => from(rest, &flags)?,
+        "ARG" => Kind::Arg(arguments(rest, escape)?),
+        "ENV" => Kind::Env(pairs("ENV", rest, escape)?),
+        "LABEL" => Kind::Label(pairs("LABEL", rest, escape)?),
+        "MAINTAINER" => Kind::Maintainer(one("MAINTAINER", rest)?),
+        "ADD" => Kind::Add(copy("ADD", rest, &flags, line)?),
+        "COPY" => Kind::Copy(copy("COPY", rest, &flags, line)?),
+        "ONBUILD" => on_build(rest, text, escape)?,
+        "WORKDIR" => Kind::Workdir(one("WORKDIR", rest)?),
+        "RUN" => Kind::Run(run(rest, line)?),
+        "CMD" => Kind::Cmd(command(rest)?),
+        "ENTRYPOINT" => {
+            let line = command(rest)?;
+            if line.words.is_empty() && line.shell {
+                return wrong("ENTRYPOINT requires at least one argument");
+            }
+            Kind::Entrypoint(line)
+        }
+        "HEALTHCHECK" => Kind::Healthcheck(health(rest, &flags)?),
+        "EXPOSE" => Kind::Expose(list("EXPOSE", rest.split_whitespace().map(ToOwned::to_owned).collect())?),
+        "USER" => Kind::User(one("USER", rest)?),
+        "VOLUME" => {
+            let volumes = list("VOLUME", json_or_words(rest)?)?;
+            if volumes.iter().any(|volume| volume.trim().is_empty()) {
+                return wrong("VOLUME specified can not be an empty string");
+            }
+            Kind::Volume(volumes)
+        }
+        "STOPSIGNAL" => Kind::StopSignal(one("STOPSIGNAL", rest)?),
+        _ => match json(rest)? {
+            Some(shell) if shell.is_empty() => return wrong("SHELL requires at least one argument"),
+            Some(shell) => Kind::Shell(shell),
+            None => return wrong("SHELL requires the arguments to be in JSON form"),
+        },
+    };
+    Ok(Instruction { code: text.to_owned(), kind })
+}
+
+/// `Some` for a JSON array of strings; an array of anything else is an error, other text is no JSON.
+fn json(text: &str) -> Parsed<Option<Vec<String>>> {
+    if !text.starts_with('[') {
+        return Ok(None);
+    }
+    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(text) else { return Ok(None) };
+    let words: Option<Vec<String>> = values.iter().map(|value| value.as_str().map(ToOwned::to_owned)).collect();
+    match words {
+        Some(words) => Ok(Some(words)),
+        None => {
+            Err(ParseError::Form("when using JSON array syntax, arrays must be comprised of strings only".to_owned()))
+        }
+    }
+}
+
+fn json_or_words(text: &str) -> Parsed<Vec<String>> {
+    Ok(json(text)?.unwrap_or_else(|| text.split_whitespace().map(ToOwned::to_owned).collect()))
+}
+
+fn one(name: &str, rest: &str) -> Parsed<String> {
+    if rest.is_empty() { wrong(format!("{name} requires exactly one argument")) } else { Ok(rest.to_owned()) }
+}
+
+fn list(name: &str, words: Vec<String>) -> Parsed<Vec<String>> {
+    if words.is_empty() { wrong(format!("{name} requires at least one argument")) } else { Ok(words) }
+}
+
+fn command(rest: &str) -> Parsed<CommandLine> {
+    Ok(match json(rest)? {
+        Some(words) => CommandLine { words, shell: false },
+        None if rest.is_empty() => CommandLine { words: Vec::new(), shell: true },
+        None => CommandLine { words: vec![rest.to_owned()], shell: true },
+    })
+}
+
+fn run(rest: &str, line: &Line) -> Parsed<CommandLine> {
+    let mut command = command(rest)?;
+    if command.words.is_empty() {
+        return wrong("RUN requires at least one argument");
+    }
+    if let ([word], false) = (command.words.as_mut_slice(), line.heredocs.is_empty()) {
+        // A here-document alone is the script itself; beside a command it is the command's input.
+        if word.starts_with("<<") && !word.contains(char::is_whitespace) {
+            let script = line.heredocs[0].content.clone();
+            if script.starts_with("#!") {
+                return wrong("a here-document that begins with #! requires BuildKit; COPY the script and RUN it");
+            }
+            *word = script;
+        } else {
+            for heredoc in &line.heredocs {
+                word.push_str(&format!("\n{}{}", heredoc.content, heredoc.name));
+            }
+        }
+    }
+    Ok(command)
+}
+
+fn from(rest: &str, flags: &Flags) -> Parsed<Kind> {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (image, name) = match words.as_slice() {
+        [image] => (*image, None),
+        [image, keyword, name] if keyword.eq_ignore_ascii_case("as") => {
+            let name = name.to_ascii_lowercase();
+            let good = name.starts_with(|letter: char| letter.is_ascii_lowercase())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            if !good {
+                return wrong(format!(
+                    "invalid name for build stage: \"{}\", name can't start with a number or contain symbols",
+                    words[2]
+                ));
+            }
+            (*image, Some(name))
+        }
+        _ => return wrong("FROM requires either one or three arguments"),
+    };
+    Ok(Kind::From { image: image.to_owned(), name, platform: flags.value("platform")? })
+}
+
+/// `key=value` pairs, or the old form with one key and the rest of the line as value.
+fn pairs(name: &str, rest: &str, escape: char) -> Parsed<Vec<(String, String)>> {
+    let words = words::split(rest, escape);
+    let Some(first) = words.first() else { return wrong(format!("{name} requires at least one argument")) };
+    if !first.contains('=') {
+        let Some((key, value)) = rest.split_once(char::is_whitespace) else {
+            return Err(ParseError::Form(format!("{name} must have two arguments")));
+        };
+        return Ok(vec![(key.to_owned(), value.trim_start().to_owned())]);
+    }
+    let mut pairs = Vec::new();
+    for word in words {
+        let Some((key, value)) = word.split_once('=') else {
+            return Err(ParseError::Form(format!(
+                "Syntax error - can't find = in \"{word}\". Must be of the form: name=value"
+            )));
+        };
+        if key.is_empty() {
+            return wrong(format!("{name} names can not be blank"));
+        }
+        pairs.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(pairs)
+}
+
+fn arguments(rest: &str, escape: char) -> Parsed<Vec<(String, Option<String>)>> {
+    let words = list("ARG", words::split(rest, escape))?;
+    let mut arguments = Vec::new();
+    for word in words {
+        let (key, value) = match word.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (word, None),
+        };
+        if key.is_empty() {
+            return wrong("ARG names can not be blank");
+        }
+        arguments.push((key, value));
+    }
+    Ok(arguments)
+}
+
+fn copy(name: &str, rest: &str, flags: &Flags, line: &Line) -> Parsed<CopyArguments> {
+    let mut words = json_or_words(rest)?;
+    let destination = match words.len() {
+        0 => return wrong(format!("{name} requires at least two arguments")),
+        1 => {
+            return wrong(format!(
+                "{name} requires at least two arguments, but only one was provided. Destination could not be determined"
+            ));
+        }
+        _ => words.pop().unwrap_or_default(),
+    };
+    let is_heredoc = |word: &String| {
+        line.heredocs.iter().any(|doc| word.contains("<<") && word.trim_matches(['<', '-', '"', '\'']) == doc.name)
+    };
+    words.retain(|word| !is_heredoc(word));
+    Ok(CopyArguments {
+        sources: words,
+        destination,
+        from: flags.value("from")?,
+        chown: flags.value("chown")?.unwrap_or_default(),
+        chmod: flags.value("chmod")?.unwrap_or_default(),
+        heredocs: line.heredocs.clone(),
+    })
+}
+
+fn on_build(rest: &str, text: &str, escape: char) -> Parsed<Kind> {
+    if rest.is_empty() && !text.contains("--") {
+        return wrong("ONBUILD requires at least one argument");
+    }
+    // The trigger is what stands behind the keyword, options included.
+    let expression = text.get("ONBUILD".len()..).unwrap_or_default().trim();
+    let keyword = expression.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    match keyword.as_str() {
+        "ONBUILD" => return wrong("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
+        "MAINTAINER" | "FROM" => return wrong(format!("{keyword} isn't allowed as an ONBUILD trigger")),
+        _ => {}
+    }
+    parse(&Line { number: 0, text: expression.to_owned(), heredocs: Vec::new() }, escape)?;
+    Ok(Kind::OnBuild(expression.to_owned()))
+}
+
+fn health(rest: &str, flags: &Flags) -> Parsed<HealthConfig> {
+    let (kind, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let mut config = HealthConfig::default();
+    match kind.to_ascii_uppercase().as_str() {
+        "" => return wrong("HEALTHCHECK requires at least one argument"),
+        "NONE" if !arguments.trim().is_empty() => return wrong("HEALTHCHECK NONE takes no arguments"),
+        "NONE" => {
+            config.test = Some(vec!["NONE".to_owned()]);
+            return Ok(config);
+        }
+        "CMD" => {
+            let line = command(arguments.trim())?;
+            if line.words.is_empty() {
+                return wrong("Missing command after HEALTHCHECK CMD");
+            }
+            let first = if line.shell { "CMD-SHELL" } else { "CMD" };
+            config.test = Some(std::iter::once(first.to_owned()).chain(line.words).collect());
+        }
+        other => return wrong(format!("Unknown type \"{other}\" in HEALTHCHECK (try CMD)")),
+    }
+    let time = |name: &str| -> Parsed<Option<i64>> {
+        let Some(text) = flags.value(name)? else { return Ok(None) };
+        match nanoseconds(&text) {
+            None => wrong(format!("time: invalid duration \"{text}\"")),
+            Some(length) if length != 0 && length < 1_000_000 => {
+                wrong(format!("Interval \"{name}\" cannot be less than 1ms"))
+            }
+            Some(length) => Ok(Some(length)),
+        }
+    };
+    config.interval = time("interval")?;
+    config.timeout = time("timeout")?;
+    config.start_period = time("start-period")?;
+    config.start_interval = time("start-interval")?;
+    if let Some(text) = flags.value("retries")? {
+        match text.parse::<i64>() {
+            Ok(number) if number < 0 => return wrong(format!("--retries cannot be negative ({number})")),
+            Ok(number) => config.retries = Some(number),
+            Err(_) => return wrong(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")),
+        }
+    }
+    Ok(config)
+}
+
+/// Nanoseconds of a Go duration.
+fn nanoseconds(text: &str) -> Option<i64> {
+    if text == "0" {
+        return Some(0);
+    }
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let value: f64 = rest[..digits].parse().ok()?;
+        let units = &rest[digits..];
+        let end = units.find(|letter: char| letter.is_ascii_digit()).unwrap_or(units.len());
+        total += value
+            * match &units[..end] {
+                "h" => 3600e9,
+                "m" => 60e9,
+                "s" => 1e9,
+                "ms" => 1e6,
+                "us" | "µs" => 1e3,
+                "ns" => 1.0,
+                _ => return None,
+            };
+        rest = &units[end..];
+    }
+    (!text.is_empty()).then_some(total as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_files_are_refused_in_dockers_words() {
+        for (source, wanted) in [
+            ("FROM a\nRUNN x", "dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)"),
+            ("FROM a\nBOGUS x", "dockerfile parse error on line 2: unknown instruction: BOGUS"),
+            ("RUN x", "no build stage in current context"),
+            ("FROM a b", "dockerfile parse error on line 1: FROM requires either one or three arguments"),
+            (
+                "FROM a\nCOPY f",
+                "dockerfile parse error on line 2: COPY requires at least two arguments, but only one was provided. \
+                 Destination could not be determined",
+            ),
+            ("FROM a\nENV x", "ENV must have two arguments"),
+            ("FROM a\nENV x=1 y", "Syntax error - can't find = in \"y\". Must be of the form: name=value"),
+            ("FROM a\nRUN", "dockerfile parse error on line 2: RUN requires at least one argument"),
+            ("FROM a\nCOPY --nope a b", "dockerfile parse error on line 2: unknown flag: --nope"),
+            ("FROM a\nONBUILD FROM x", "dockerfile parse error on line 2: FROM isn't allowed as an ONBUILD trigger"),
+            (
+                "FROM a AS 1x",
+                "dockerfile parse error on line 1: invalid name for build stage: \"1x\", name can't start with a number or contain symbols",
+            ),
+            ("FROM a\nSHELL x", "dockerfile parse error on line 2: SHELL requires the arguments to be in JSON form"),
+            (
+                "FROM a\nHEALTHCHECK FOO",
+                "dockerfile parse error on line 2: Unknown type \"FOO\" in HEALTHCHECK (try CMD)",
+            ),
+            ("FROM a\nCMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"),
+            ("ARG x", "dockerfile contains no stages to build"),
+        ] {
+            assert_eq!(Dockerfile::parse(source).map_err(|error| error.message), Err(wanted.to_owned()), "{source}");
+        }
+    }
+
+    #[test]
+    fn bad_json_is_shell_form() {
+        let file = Dockerfile::parse("FROM a\nCMD [\"a\", b]\nCMD [\"a\"]").expect("good");
+        let commands: Vec<_> = file.stages[0].commands.iter().map(|command| command.kind.clone()).collect();
+        let line = |word: &str, shell| Kind::Cmd(CommandLine { words: vec![word.to_owned()], shell });
+        assert_eq!(commands, [line("[\"a\", b]", true), line("a", false)]);
+    }
+
+    #[test]
+    fn stages_have_names_and_arguments_may_stand_before_them() {
+        let file = Dockerfile::parse("ARG V=1\nFROM a:$V AS Build\nRUN x\nFROM scratch\nCOPY --from=build /a /b")
+            .expect("good");
+        assert_eq!(file.arguments.len(), 1);
+        assert_eq!((file.stage("BUILD"), file.stage("1"), file.stage("no")), (Some(0), Some(1), None));
+        let Kind::Copy(copy) = &file.stages[1].commands[0].kind else { panic!("a COPY") };
+        assert_eq!(copy.from.as_deref(), Some("build"));
+    }
+
+    #[test]
+    fn health_checks() {
+        let file =
+            Dockerfile::parse("FROM a\nHEALTHCHECK --interval=1m30s --retries=2 CMD true || false").expect("good");
+        let Kind::Healthcheck(health) = &file.stages[0].commands[0].kind else { panic!("a HEALTHCHECK") };
+        assert_eq!((health.interval, health.retries), (Some(90_000_000_000), Some(2)));
+        assert_eq!(health.test.as_deref(), Some(&["CMD-SHELL".to_owned(), "true || false".to_owned()][..]));
+    }
+}
