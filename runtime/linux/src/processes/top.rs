@@ -13,9 +13,17 @@ pub(super) fn list(pids: &[u32], arguments: &str) -> HostResult<ProcessList> {
     if words.is_empty() || words == ["-ef"] {
         return Ok(full_list(pids));
     }
-    let output = Command::new("ps").args(&words).output().map_err(|error| {
-        HostError::Unsupported(format!("docker top with options needs the program ps (package procps): {error}"))
-    })?;
+    let run = |first: Option<String>| {
+        Command::new("ps").args(first).args(&words).output().map_err(|error| {
+            HostError::Unsupported(format!("docker top with options needs the program ps (package procps): {error}"))
+        })
+    };
+    // Asked for these processes, ps lists them whatever else its options choose; some options refuse to go with that.
+    let chosen: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let mut output = run(Some(format!("-q{}", chosen.join(","))))?;
+    if !output.status.success() {
+        output = run(None)?;
+    }
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         return Err(HostError::Other(format!("error running ps: {}", complaint.trim())));
@@ -28,7 +36,7 @@ fn select(output: &str, pids: &[u32]) -> HostResult<ProcessList> {
     let mut lines = output.lines();
     let titles: Vec<String> = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let Some(column) = titles.iter().position(|title| title == "PID") else {
-        return Err(HostError::Other("couldn't find PID field in ps output".to_owned()));
+        return Err(HostError::Other("Couldn't find PID field in ps output".to_owned()));
     };
     let mut rows = Vec::new();
     for line in lines {
