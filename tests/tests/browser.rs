@@ -9,7 +9,7 @@ fn first_step(server: &Server, backend: bool) {
     let browser = Browser::start();
     browser.open(&server.url());
     browser.wait_for("document.querySelector('.lab-card')");
-    browser.open(&format!("http://127.0.0.1:{}/#/lab/running-a-container", server.port));
+    browser.evaluate("document.querySelector('.lab-card').click()");
     if backend {
         browser.wait_for("document.querySelector('[data-connection=connected]')");
     }
