@@ -7,10 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tar::{Builder, EntryType, Header};
+use tar::{Archive, Builder, EntryType, Header};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -94,6 +95,28 @@ pub(super) fn write(images: &[StoredImage], file: &Path) -> Result<()> {
     fs::rename(&partial, file).with_context(|| format!("writing {}", file.display()))
 }
 
+/// The tags of a seed's images.
+pub(super) fn tags(file: &Path) -> Result<Vec<String>> {
+    let name = file.display();
+    let mut archive = Archive::new(File::open(file).with_context(|| format!("opening the seed {name}"))?);
+    for entry in archive.entries_with_seek().with_context(|| format!("reading the seed {name}"))? {
+        let entry = entry.with_context(|| format!("reading the seed {name}"))?;
+        if entry.path()?.as_ref() == Path::new("manifest.json") {
+            let images: Vec<Saved> =
+                serde_json::from_reader(entry).with_context(|| format!("reading manifest.json of {name}"))?;
+            return Ok(images.into_iter().flat_map(|image| image.tags.unwrap_or_default()).collect());
+        }
+    }
+    bail!("{name} holds no manifest.json: it is not what `docker image save` writes")
+}
+
+/// An entry of manifest.json.
+#[derive(Deserialize)]
+struct Saved {
+    #[serde(rename = "RepoTags")]
+    tags: Option<Vec<String>>,
+}
+
 fn descriptor(media_type: &str, digest: &str, size: u64) -> Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size })
 }
@@ -110,4 +133,19 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
 fn append<W: Write>(builder: &mut Builder<W>, path: &str, bytes: &[u8]) -> Result<()> {
     let mut header = header(EntryType::Regular, 0o644, bytes.len() as u64);
     builder.append_data(&mut header, path, bytes).with_context(|| format!("writing {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_tells_its_tags() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("seed.tar");
+        let tags = vec!["nginx:latest".to_owned(), "nginx:1.13".to_owned()];
+        write(&[StoredImage { tags: tags.clone(), config: b"{}".to_vec(), layers: Vec::new() }], &file)
+            .expect("a seed");
+        assert_eq!(super::tags(&file).expect("its tags"), tags);
+    }
 }

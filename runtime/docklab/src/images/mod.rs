@@ -9,7 +9,7 @@ mod packages;
 mod recipes;
 mod stand_in;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
@@ -76,6 +76,23 @@ pub(crate) async fn run(arguments: ImagesArguments) -> Result<()> {
     }
 }
 
+/// Loads a seed into an engine that lacks any image of it.
+pub(crate) async fn provide(engine: &HttpClient, seed: &Path) -> Result<()> {
+    let present: Vec<String> = engine
+        .list_images(docklab_api::ListImages::default())
+        .await?
+        .into_iter()
+        .flat_map(|image| image.repo_tags)
+        .collect();
+    let path = seed.to_owned();
+    let tags = tokio::task::spawn_blocking(move || archive::tags(&path)).await.context("reading the seed")??;
+    if tags.iter().all(|tag| present.contains(tag)) {
+        return Ok(());
+    }
+    eprintln!("  loading images from {}", seed.display());
+    crate::lab::load_images(engine, seed).await
+}
+
 fn engine(host: Option<String>) -> Result<HttpClient> {
     let host = host
         .or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()))
@@ -83,7 +100,7 @@ fn engine(host: Option<String>) -> Result<HttpClient> {
     Ok(HttpClient::new(Address::parse(&host)?))
 }
 
-async fn export(engine: &HttpClient, file: &std::path::Path, mut images: Vec<String>) -> Result<()> {
+async fn export(engine: &HttpClient, file: &Path, mut images: Vec<String>) -> Result<()> {
     if images.is_empty() {
         let all = engine.list_images(docklab_api::ListImages::default()).await?;
         images = all.into_iter().flat_map(|image| image.repo_tags).filter(|tag| tag != "<none>:<none>").collect();

@@ -55,6 +55,9 @@ pub(crate) struct ServeArguments {
     /// Which engine the page connects to; `sim` serves the page alone.
     #[arg(long, value_enum, default_value = "docklab")]
     engine: EngineKind,
+    /// Images for an engine that lacks them: a seed that `docklab images` or `docker image save` wrote.
+    #[arg(long)]
+    seed: Option<PathBuf>,
     /// Use this token instead of a random one.
     #[arg(long, env = "DOCKLAB_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -98,6 +101,12 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
         }
         EngineKind::Sim => ("none", None),
     };
+    if let (Some(seed), Some(session)) = (&arguments.seed, &session) {
+        // Without them the page still works; a lab then says which image is missing.
+        if let Err(error) = crate::images::provide(&session.nodes[0].client(), seed).await {
+            eprintln!("docklab: {error:#}");
+        }
+    }
     let token = arguments.token.unwrap_or_else(random_token);
     let listener = tokio::net::TcpListener::bind(SocketAddr::new(arguments.address, arguments.port))
         .await
@@ -127,7 +136,8 @@ fn random_token() -> String {
     hex::encode(bytes)
 }
 
-async fn interrupted() {
+/// Completes at Ctrl-C or when this process is asked to end.
+pub(crate) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -137,6 +147,10 @@ async fn interrupted() {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+}
+
+async fn interrupted() {
+    stop_signal().await;
     // Event streams and terminals stay open for ever; a second Ctrl-C must not be needed.
     tokio::spawn(async {
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
