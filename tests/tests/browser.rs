@@ -12,6 +12,10 @@ fn first_step(server: &Server, backend: bool) {
     browser.evaluate("document.querySelector('.lab-card').click()");
     if backend {
         browser.wait_for("document.querySelector('[data-connection=connected]')");
+    } else {
+        browser.evaluate(
+            "[...document.querySelectorAll('.place-switch button')].find(b => b.innerText.includes('This browser'))?.click()",
+        );
     }
     browser.wait_for("document.querySelector('.terminal-body textarea')");
     browser.wait_for(
