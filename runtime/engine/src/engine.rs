@@ -16,6 +16,9 @@ use crate::{
 pub struct EngineOptions {
     /// Labels of the daemon (`docker info`, `engine.labels` in placement constraints).
     pub labels: Vec<String>,
+    /// Registries or repositories that are answered elsewhere: `docker.io` and the base URL of a mirror. The longest name
+    /// that fits counts.
+    pub mirrors: Vec<(String, String)>,
 }
 
 /// One Docker engine on one machine. Cheap to clone; all clones are the same engine.

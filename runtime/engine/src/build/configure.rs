@@ -201,7 +201,7 @@ mod tests {
     use crate::build::instruction::Dockerfile;
 
     fn text(line: &str) -> (String, RunConfig) {
-        let file = Dockerfile::parse(&format!("FROM a\n{line}")).expect("good");
+        let file = Dockerfile::parse("D", &format!("FROM a\n{line}")).expect("good");
         let mut config =
             RunConfig { working_dir: "/src".to_owned(), cmd: Some(vec!["old".to_owned()]), ..RunConfig::default() };
         let text = apply(&mut config, &file.stages[0].commands[0].kind, &mut false).expect("applied").expect("a text");
@@ -216,7 +216,7 @@ mod tests {
             ("ENV A=1 B=2", "ENV A=1 B=2"),
             ("WORKDIR sub", "WORKDIR /src/sub"),
             ("VOLUME /a /b", "VOLUME [/a /b]"),
-            ("EXPOSE 80 53/udp", "EXPOSE 80 53/udp"),
+            ("EXPOSE 80 53/udp", "EXPOSE 53/udp 80"),
             (
                 "HEALTHCHECK --interval=30s --retries=3 CMD curl -f x",
                 "HEALTHCHECK &{[\"CMD-SHELL\" \"curl -f x\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x03'}",

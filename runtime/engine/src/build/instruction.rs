@@ -119,6 +119,8 @@ pub(crate) struct Instruction {
     /// As written; a step's headline.
     pub(crate) code: String,
     pub(crate) kind: Kind,
+    /// An option that only BuildKit has; the step fails when it is reached.
+    pub(crate) foreign_option: Option<String>,
 }
 
 /// Why a line is no instruction.
@@ -163,11 +165,16 @@ pub(crate) struct Dockerfile {
 }
 
 impl Dockerfile {
-    pub(crate) fn parse(source: &str) -> ApiResult<Self> {
-        let lines = super::lines::split(source)?;
+    /// `name` is the file's, for errors.
+    pub(crate) fn parse(name: &str, source: &str) -> ApiResult<Self> {
+        let unreadable = |text: &str| ApiError::invalid(format!("failed to parse {name}: {text}"));
+        let lines = super::lines::split(source).map_err(|error| unreadable(&error.message))?;
         let mut file = Self { escape: lines.escape, arguments: Vec::new(), stages: Vec::new() };
         for line in &lines.lines {
-            let instruction = parse(line, lines.escape).map_err(|error| error.at(line.number))?;
+            let instruction = parse(line, lines.escape).map_err(|error| match error {
+                ParseError::Form(text) => unreadable(&text),
+                error => error.at(line.number),
+            })?;
             match (&instruction.kind, file.stages.last_mut()) {
                 (Kind::From { image, name, platform }, _) => file.stages.push(Stage {
                     image: image.clone(),
@@ -203,25 +210,22 @@ struct Flags {
 }
 
 impl Flags {
-    fn accept(&self, known: &[&str]) -> Parsed<()> {
+    /// Refuses what Docker does not know; the result is the first option that is BuildKit's alone.
+    fn accept(&self, known: &[&str], foreign: &[&str]) -> Parsed<Option<String>> {
+        let mut first = None;
         for (index, (name, _)) in self.given.iter().enumerate() {
+            if foreign.contains(&name.as_str()) {
+                first = first.or_else(|| Some(name.clone()));
+                continue;
+            }
             if !known.contains(&name.as_str()) {
-                let classic =
-                    ["mount", "network", "security", "link", "parents", "exclude", "keep-git-dir", "checksum"];
-                return wrong(if classic.contains(&name.as_str()) {
-                    format!(
-                        "the --{name} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how \
-                         to build images with BuildKit enabled"
-                    )
-                } else {
-                    format!("unknown flag: --{name}")
-                });
+                return wrong(format!("unknown flag: --{name}"));
             }
             if self.given[..index].iter().any(|(other, _)| other == name) {
                 return wrong(format!("duplicate flag specified: --{name}"));
             }
         }
-        Ok(())
+        Ok(first)
     }
 
     fn value(&self, name: &str) -> Parsed<Option<String>> {
@@ -294,9 +298,13 @@ pub(crate) fn parse(line: &Line, escape: char) -> Parsed<Instruction> {
     if !NAMES.contains(&name.as_str()) {
         return wrong(unknown(keyword));
     }
-    if name != "ONBUILD" {
-        flags.accept(known)?;
-    }
+    let foreign: &[&str] = match name.as_str() {
+        "RUN" => &["mount", "network", "security"],
+        "COPY" => &["link", "parents", "exclude"],
+        "ADD" => &["link", "keep-git-dir", "checksum", "exclude", "unpack"],
+        _ => &[],
+    };
+    let foreign_option = if name == "ONBUILD" { None } else { flags.accept(known, foreign)? };
     let kind = match name.as_str() {
         "FROM" => from(rest, &flags)?,
         "ARG" => Kind::Arg(arguments(rest, escape)?),
@@ -317,7 +325,11 @@ pub(crate) fn parse(line: &Line, escape: char) -> Parsed<Instruction> {
             Kind::Entrypoint(line)
         }
         "HEALTHCHECK" => Kind::Healthcheck(health(rest, &flags)?),
-        "EXPOSE" => Kind::Expose(list("EXPOSE", rest.split_whitespace().map(ToOwned::to_owned).collect())?),
+        "EXPOSE" => {
+            let mut ports = list("EXPOSE", rest.split_whitespace().map(ToOwned::to_owned).collect())?;
+            ports.sort();
+            Kind::Expose(ports)
+        }
         "USER" => Kind::User(one("USER", rest)?),
         "VOLUME" => {
             let volumes = list("VOLUME", json_or_words(rest)?)?;
@@ -333,7 +345,7 @@ pub(crate) fn parse(line: &Line, escape: char) -> Parsed<Instruction> {
             None => return wrong("SHELL requires the arguments to be in JSON form"),
         },
     };
-    Ok(Instruction { code: text.to_owned(), kind })
+    Ok(Instruction { code: text.to_owned(), kind, foreign_option })
 }
 
 /// `Some` for a JSON array of strings; an array of anything else is an error, other text is no JSON.
@@ -583,8 +595,11 @@ mod tests {
                 "dockerfile parse error on line 2: COPY requires at least two arguments, but only one was provided. \
                  Destination could not be determined",
             ),
-            ("FROM a\nENV x", "ENV must have two arguments"),
-            ("FROM a\nENV x=1 y", "Syntax error - can't find = in \"y\". Must be of the form: name=value"),
+            ("FROM a\nENV x", "failed to parse Dockerfile: ENV must have two arguments"),
+            (
+                "FROM a\nENV x=1 y",
+                "failed to parse Dockerfile: Syntax error - can't find = in \"y\". Must be of the form: name=value",
+            ),
             ("FROM a\nRUN", "dockerfile parse error on line 2: RUN requires at least one argument"),
             ("FROM a\nCOPY --nope a b", "dockerfile parse error on line 2: unknown flag: --nope"),
             ("FROM a\nONBUILD FROM x", "dockerfile parse error on line 2: FROM isn't allowed as an ONBUILD trigger"),
@@ -597,16 +612,23 @@ mod tests {
                 "FROM a\nHEALTHCHECK FOO",
                 "dockerfile parse error on line 2: Unknown type \"FOO\" in HEALTHCHECK (try CMD)",
             ),
-            ("FROM a\nCMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"),
+            (
+                "FROM a\nCMD [1]",
+                "failed to parse Dockerfile: when using JSON array syntax, arrays must be comprised of strings only",
+            ),
             ("ARG x", "dockerfile contains no stages to build"),
         ] {
-            assert_eq!(Dockerfile::parse(source).map_err(|error| error.message), Err(wanted.to_owned()), "{source}");
+            assert_eq!(
+                Dockerfile::parse("Dockerfile", source).map_err(|error| error.message),
+                Err(wanted.to_owned()),
+                "{source}"
+            );
         }
     }
 
     #[test]
     fn bad_json_is_shell_form() {
-        let file = Dockerfile::parse("FROM a\nCMD [\"a\", b]\nCMD [\"a\"]").expect("good");
+        let file = Dockerfile::parse("D", "FROM a\nCMD [\"a\", b]\nCMD [\"a\"]").expect("good");
         let commands: Vec<_> = file.stages[0].commands.iter().map(|command| command.kind.clone()).collect();
         let line = |word: &str, shell| Kind::Cmd(CommandLine { words: vec![word.to_owned()], shell });
         assert_eq!(commands, [line("[\"a\", b]", true), line("a", false)]);
@@ -614,7 +636,7 @@ mod tests {
 
     #[test]
     fn stages_have_names_and_arguments_may_stand_before_them() {
-        let file = Dockerfile::parse("ARG V=1\nFROM a:$V AS Build\nRUN x\nFROM scratch\nCOPY --from=build /a /b")
+        let file = Dockerfile::parse("D", "ARG V=1\nFROM a:$V AS Build\nRUN x\nFROM scratch\nCOPY --from=build /a /b")
             .expect("good");
         assert_eq!(file.arguments.len(), 1);
         assert_eq!((file.stage("BUILD"), file.stage("1"), file.stage("no")), (Some(0), Some(1), None));
@@ -625,7 +647,7 @@ mod tests {
     #[test]
     fn health_checks() {
         let file =
-            Dockerfile::parse("FROM a\nHEALTHCHECK --interval=1m30s --retries=2 CMD true || false").expect("good");
+            Dockerfile::parse("D", "FROM a\nHEALTHCHECK --interval=1m30s --retries=2 CMD true || false").expect("good");
         let Kind::Healthcheck(health) = &file.stages[0].commands[0].kind else { panic!("a HEALTHCHECK") };
         assert_eq!((health.interval, health.retries), (Some(90_000_000_000), Some(2)));
         assert_eq!(health.test.as_deref(), Some(&["CMD-SHELL".to_owned(), "true || false".to_owned()][..]));

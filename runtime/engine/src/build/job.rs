@@ -103,6 +103,7 @@ impl Engine {
                 code: format!("LABEL {key}={value}"),
                 // Quoted, so that expansion leaves it as it is.
                 kind: Kind::Label(vec![(key.clone(), format!("'{}'", value.replace('\'', "'\"'\"'")))]),
+                foreign_option: None,
             }));
         }
         let sources = options.cache_from.iter().filter_map(|name| self.images.find(name).ok()).map(|(image, _)| image);
@@ -163,7 +164,7 @@ async fn dockerfile(host: &dyn Host, options: &BuildImage, context: &mut Source)
         return Err(ApiError::invalid(format!("the Dockerfile ({shown}) cannot be empty")));
     }
     let source = context.read(host, entry).await?;
-    let file = Dockerfile::parse(&String::from_utf8_lossy(&source))?;
+    let file = Dockerfile::parse(shown, &String::from_utf8_lossy(&source))?;
     if let Some((ignore_path, entry)) = context.find(".dockerignore") {
         let text = context.read(host, entry).await?;
         let ignore = Ignore::parse(&String::from_utf8_lossy(&text));
@@ -199,7 +200,7 @@ impl Build {
             self.out.text(format!(" ---> {}\n", short_id(&self.state.image)));
             for command in &stage.commands {
                 step(&self.out, &command.code);
-                self.dispatch(&command.kind).await?;
+                self.dispatch(command).await?;
                 self.out.text(format!(" ---> {}\n", short_id(&self.state.image)));
             }
             if !self.state.image.is_empty() {
@@ -259,7 +260,7 @@ impl Build {
                 };
                 let instruction =
                     super::instruction::parse(line, self.escape).map_err(|error| error.at(line.number))?;
-                self.dispatch(&instruction.kind).await?;
+                self.dispatch(&instruction).await?;
             }
         }
         Ok(())
@@ -306,8 +307,15 @@ impl Build {
     }
 
     /// One instruction; afterwards its containers go, or stay when it failed.
-    async fn dispatch(&mut self, kind: &Kind) -> Result<(), JobError> {
-        let result = self.execute(kind).await;
+    async fn dispatch(&mut self, instruction: &Instruction) -> Result<(), JobError> {
+        let result = match &instruction.foreign_option {
+            None => self.execute(&instruction.kind).await,
+            Some(name) => Err(ApiError::system(format!(
+                "the --{name} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build \
+                 images with BuildKit enabled"
+            ))
+            .into()),
+        };
         if self.options.force_remove || (self.options.remove && result.is_ok()) {
             self.remove_containers().await?;
         } else {

@@ -18,9 +18,9 @@ mod store;
 
 pub(crate) use archive_index::{Cursor, cleaned, padded, plain};
 pub(crate) use commit::{ChildImage, new_tag};
-pub(crate) use config::{Empty, History, ImageFile, RootFs, RunConfig};
-pub(crate) use store::Image;
+pub(crate) use config::{Empty, History, ImageFile, RootFs, RunConfig, chain_ids, go_architecture};
 pub use store::ImageStore;
+pub(crate) use store::{Image, LayerSource};
 
 /// A local image, found by a name or ID.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ impl Engine {
         labels.into_iter().chain([("name".to_owned(), name.to_owned())]).collect()
     }
 
-    fn image_event(&self, action: &str, id: &str, name: &str) {
+    pub(crate) fn image_event(&self, action: &str, id: &str, name: &str) {
         self.events.emit(ObjectKind::IMAGE, action, id, self.image_attributes(id, name));
     }
 }
@@ -97,13 +97,18 @@ impl ImageApi for Engine {
     }
     async fn create_image(
         &self,
-        _: docklab_api::CreateImage,
-        _: Option<docklab_api::ByteStream>,
+        options: docklab_api::CreateImage,
+        body: Option<docklab_api::ByteStream>,
     ) -> ApiResult<docklab_api::MessageStream> {
-        not_yet()
+        match body {
+            None => self.pull(options).await,
+            Some(_) => {
+                Err(ApiError::not_implemented("docker import is not supported yet; docker load reads saved images"))
+            }
+        }
     }
-    async fn push_image(&self, _: &str, _: docklab_api::PushImage) -> ApiResult<docklab_api::MessageStream> {
-        not_yet()
+    async fn push_image(&self, name: &str, options: docklab_api::PushImage) -> ApiResult<docklab_api::MessageStream> {
+        self.push(name, options).await
     }
     async fn tag_image(&self, name: &str, repo: &str, tag: &str) -> ApiResult<()> {
         let _changing = self.images.changing.lock().await;

@@ -1,5 +1,9 @@
 //! The registry client.
 
+mod client;
+mod pull;
+mod push;
+
 use docklab_api::{ApiError, ApiResult, models};
 
 use crate::Engine;

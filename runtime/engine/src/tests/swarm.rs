@@ -34,7 +34,7 @@ async fn get(host: &dyn Host, path: &str) -> Bytes {
 }
 
 /// Puts an image of the simulated registry into an engine's store.
-async fn seed(engine: &Engine, name: &str, tag: &str) {
+pub(super) async fn seed(engine: &Engine, name: &str, tag: &str) {
     let host = &*engine.host;
     let manifest: serde_json::Value =
         serde_json::from_slice(&get(host, &format!("{name}/manifests/{tag}")).await).expect("a manifest");
