@@ -28,6 +28,9 @@ pub struct Meta {
     pub level: Level,
     /// BCP 47.
     pub language: String,
+    /// What may be replaced in this lab: a name, and the text that stands for it everywhere in the file.
+    /// See [`crate::with_variables`].
+    pub variables: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,9 @@ pub struct Commands {
     pub mode: Mode,
     /// One command a line, as typed.
     pub text: String,
+    /// The name under which the last line of the output is kept: later blocks, on any node, write `$NAME` for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<String>,
     #[serde(skip)]
     pub span: Span,
 }

@@ -10,6 +10,7 @@ use docklab_api::models::EventMessage;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    capture::Captured,
     check::{Check, Expectation, NumberRange},
     document::Step,
     facts::{self, Subject},
@@ -21,6 +22,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Evaluator {
     own: OwnExecs,
+    pub(crate) captured: Captured,
 }
 
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@
 //!
 //! The crate is pure: no clock, files or sockets, and it compiles to wasm32.
 
+mod capture;
 pub mod check;
 mod diagnostic;
 mod document;
@@ -19,6 +20,7 @@ mod parse;
 mod progress;
 mod runner;
 mod source;
+mod variables;
 mod watch;
 mod workspace;
 
@@ -32,5 +34,6 @@ pub use parse::{Parsed, parse};
 pub use progress::{Progress, StepProgress};
 pub use runner::{PlayError, Played, Player, Route, RouteKind, RouteReport, TestReport, play_step, test};
 pub use source::{Position, Source, Span};
+pub use variables::{UnknownVariable, with_variables};
 pub use watch::Watch;
 pub use workspace::{HttpAnswer, HttpRequest, Workspace, WorkspaceError};

@@ -132,13 +132,20 @@ pub async fn play_step(step: &Step, evaluator: &Evaluator, player: &mut dyn Play
     for block in step.all_blocks() {
         match block {
             Block::Run(commands) => {
-                player.run(commands).await?;
+                run(commands, evaluator, player).await?;
             }
             Block::File { path, node, content, .. } => player.save(node.as_deref(), path, content).await?,
             _ => {}
         }
     }
     settle(step, evaluator, player, |report| report.passed).await
+}
+
+/// Plays one block with the values that blocks before it have captured.
+async fn run(commands: &Commands, evaluator: &Evaluator, player: &mut dyn Player) -> Result<Played, PlayError> {
+    let played = player.run(&evaluator.captured.fill(commands)).await?;
+    evaluator.captured.keep(commands, &played.output);
+    Ok(played)
 }
 
 /// Evaluates until `enough` or until nothing changes any more.
@@ -172,7 +179,7 @@ async fn reference(step: &Step, evaluator: &Evaluator, player: &mut dyn Player) 
         match block {
             Block::Run(commands) => {
                 first_line.get_or_insert_with(|| first_line_of(commands));
-                printed = Some(player.run(commands).await?);
+                printed = Some(run(commands, evaluator, player).await?);
             }
             Block::Output { text } => compare(text, printed.take(), &mut problems),
             Block::File { path, node, content, .. } => player.save(node.as_deref(), path, content).await?,
@@ -211,7 +218,7 @@ async fn side(
     }
     if let Some(Block::Also(commands) | Block::Wrong(commands)) = blocks.get(route.block) {
         line = first_line_of(commands);
-        let played = player.run(commands).await?;
+        let played = run(commands, evaluator, player).await?;
         if let Some(Block::Output { text }) = blocks.get(route.block + 1) {
             compare(text, Some(played), &mut problems);
         }

@@ -13,6 +13,16 @@ fn lab_1_lints_clean() {
 }
 
 #[test]
+fn lab_2_lints_clean() {
+    clean("labs/02-images.md", include_str!("../../02-images.md"));
+}
+
+#[test]
+fn lab_3_lints_clean() {
+    clean("labs/03-swarm.md", include_str!("../../03-swarm.md"));
+}
+
+#[test]
 fn lab_1_has_its_steps_and_three_questions() {
     let scenario = parse("01", include_str!("../../01-running-a-container.md")).scenario;
     let slugs: Vec<&str> = scenario.steps.iter().map(|step| step.slug.as_str()).collect();

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn commands(mode: Mode) -> Commands {
-        Commands { node: None, mode, text: "docker run -t ubuntu top".into(), span: Span::default() }
+        Commands { node: None, mode, text: "docker run -t ubuntu top".into(), capture: None, span: Span::default() }
     }
 
     #[test]

@@ -91,12 +91,25 @@ fn commands(
         );
         return None;
     }
-    let mut commands = Commands { node: None, mode: Mode::Wait, text: fence.text.to_owned(), span: fence.span };
+    let mut commands =
+        Commands { node: None, mode: Mode::Wait, text: fence.text.to_owned(), capture: None, span: fence.span };
     for word in &words[1..] {
         match *word {
             "keep" => commands.mode = Mode::Keep,
             "interrupt" => commands.mode = Mode::Interrupt,
             "interactive" => commands.mode = Mode::Interactive,
+            word if word.starts_with("capture=") => {
+                let name = &word["capture=".len()..];
+                let fits = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
+                if fits {
+                    commands.capture = Some(name.to_owned());
+                } else {
+                    reporter.push(
+                        Fault::error("capture", word_span(info, fence, word), "this cannot be the name of a value")
+                            .expected("capital letters and underscores, as in `capture=TOKEN`"),
+                    );
+                }
+            }
             node if context.nodes.iter().any(|known| known == node) => commands.node = Some(node.to_owned()),
             other => {
                 let known: Vec<&str> = context.nodes.iter().map(String::as_str).chain(MODES.iter().copied()).collect();

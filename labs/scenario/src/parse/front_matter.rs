@@ -5,7 +5,7 @@ use crate::{
     source::Span,
 };
 
-const KEYS: &[&str] = &["id", "title", "summary", "nodes", "images", "time", "level", "language"];
+const KEYS: &[&str] = &["id", "title", "summary", "nodes", "images", "time", "level", "language", "variables"];
 
 /// Reads what stands between the `+++` lines; returns it with the offset at which the Markdown begins.
 pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
@@ -18,6 +18,7 @@ pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
         time: 0,
         level: Level::default(),
         language: "en".to_owned(),
+        variables: Vec::new(),
     };
     let mut lines = text.split_inclusive('\n');
     let Some(first) = lines.next().filter(|line| line.trim_start_matches('\u{feff}').trim_end() == "+++") else {
@@ -104,6 +105,18 @@ fn key(entry: &Entry, meta: &mut Meta, reporter: &mut Reporter<'_>) {
                 }
             }
         }
+        "variables" => match &node.value {
+            Value::Table(entries) => {
+                for variable in entries {
+                    match text(&variable.node, reporter) {
+                        Some(value) if !value.trim().is_empty() => meta.variables.push((variable.key.clone(), value)),
+                        Some(_) => wrong_type(&variable.node, "a text that is found in the lab", reporter),
+                        None => {}
+                    }
+                }
+            }
+            _ => wrong_type(node, "a table such as `{ repository = \"student/app\" }`", reporter),
+        },
         other => reporter.push(
             Fault::error("unknown-field", entry.key_span, format!("the front matter has no `{other}`"))
                 .one_of(other, KEYS),

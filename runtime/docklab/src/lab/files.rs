@@ -8,14 +8,25 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::AsyncReadExt as _;
 
 /// Reads a lab and refuses one with errors, after naming them all.
-pub(super) fn load(file: &Path) -> Result<Scenario> {
+///
+/// `replacements` are values for the lab's variables.
+pub(super) fn load(file: &Path, replacements: &[(String, String)]) -> Result<Scenario> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let text = docklab_scenario::with_variables(&text, replacements)?;
     let parsed = docklab_scenario::parse(&file.display().to_string(), &text);
     if parsed.diagnostics.has_errors() {
         report_faults(&parsed.diagnostics);
         bail!("{} has errors; `docklab lint` lists all that it finds", file.display());
     }
     Ok(parsed.scenario)
+}
+
+/// `NAME=VALUE` of the command line.
+pub(super) fn replacement(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
 }
 
 pub(super) fn report_faults(diagnostics: &Diagnostics) {

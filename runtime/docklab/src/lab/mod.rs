@@ -42,6 +42,9 @@ pub(crate) struct CheckArguments {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+    /// Give a variable of the lab another value (repeatable).
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = files::replacement)]
+    variables: Vec<(String, String)>,
     /// Stay, and print again whenever something changes.
     #[arg(long)]
     watch: bool,
@@ -60,6 +63,9 @@ pub(crate) struct TestArguments {
     /// Tell on standard error what is being played.
     #[arg(short, long)]
     verbose: bool,
+    /// Give a variable of the lab another value (repeatable).
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = files::replacement)]
+    variables: Vec<(String, String)>,
     /// Images to load first: a seed that `docker image save` wrote.
     #[arg(long)]
     seed: Option<PathBuf>,
@@ -82,7 +88,7 @@ fn docker_address() -> Result<Address> {
 }
 
 pub(crate) async fn check(arguments: CheckArguments) -> Result<i32> {
-    let scenario = load(&arguments.file)?;
+    let scenario = load(&arguments.file, &arguments.variables)?;
     let session = match arguments.engine {
         EngineKind::Docker => Session::around(docker_address()?, crate::console::home().join("docker"))?,
         EngineKind::Docklab => Session::open(&crate::console::home(), "default").await?,
@@ -138,7 +144,7 @@ fn print_reports(scenario: &Scenario, reports: &[StepReport]) {
 pub(crate) async fn test(arguments: TestArguments) -> Result<i32> {
     let mut reports = Vec::new();
     for file in &arguments.files {
-        let scenario = load(file)?;
+        let scenario = load(file, &arguments.variables)?;
         let report = match arguments.engine {
             EngineKind::Sim => sim::test(&scenario).await?,
             EngineKind::Docker => {
