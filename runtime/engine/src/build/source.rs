@@ -197,6 +197,18 @@ fn kind_of(header: &tar::Header, name: &str) -> Option<(FileKind, u8)> {
     })
 }
 
+/// A numeric field of a header; an empty one is 0, as Go reads it.
+fn field<T: Default>(
+    header: &tar::Header,
+    place: std::ops::Range<usize>,
+    read: impl Fn(&tar::Header) -> std::io::Result<T>,
+) -> ApiResult<T> {
+    if header.as_bytes()[place].iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(T::default());
+    }
+    read(header).map_err(invalid)
+}
+
 /// The type bits of a mode (`S_IFMT`).
 fn type_bits(kind: FileKind) -> u32 {
     match kind {
@@ -222,7 +234,7 @@ async fn scan(mut cursor: Cursor, parent: Option<&str>) -> ApiResult<BTreeMap<St
         let header = tar::Header::from_byte_slice(&block);
         let size = match extension.size.take() {
             Some(size) => size,
-            None => header.entry_size().map_err(invalid)?,
+            None => field(header, 124..136, tar::Header::entry_size)?,
         };
         let tag = header.entry_type();
         if tag.is_gnu_longname() || tag.is_gnu_longlink() || tag.is_pax_local_extensions() {
@@ -252,11 +264,11 @@ async fn scan(mut cursor: Cursor, parent: Option<&str>) -> ApiResult<BTreeMap<St
         }
         let mut entry = Entry {
             kind,
-            mode: header.mode().map_err(invalid)? & 0o7777,
-            uid: known.uid.map_or_else(|| header.uid(), Ok).map_err(invalid)?,
-            gid: known.gid.map_or_else(|| header.gid(), Ok).map_err(invalid)?,
+            mode: field(header, 100..108, tar::Header::mode)? & 0o7777,
+            uid: known.uid.map_or_else(|| field(header, 108..116, tar::Header::uid), Ok)?,
+            gid: known.gid.map_or_else(|| field(header, 116..124, tar::Header::gid), Ok)?,
             size: if kind == FileKind::Regular { size } else { 0 },
-            mtime: known.mtime.map_or_else(|| header.mtime(), Ok).map_err(invalid)?,
+            mtime: known.mtime.map_or_else(|| field(header, 136..148, tar::Header::mtime), Ok)?,
             link: known.link.or_else(|| header.link_name_bytes().map(text)).unwrap_or_default(),
             device: (
                 header.device_major().ok().flatten().unwrap_or(0),
@@ -274,7 +286,7 @@ async fn scan(mut cursor: Cursor, parent: Option<&str>) -> ApiResult<BTreeMap<St
         };
         let mut hasher = Sha256::new();
         let mode = match parent {
-            None => header.mode().map_err(invalid)?,
+            None => field(header, 100..108, tar::Header::mode)?,
             Some(_) => entry.mode | type_bits(kind),
         };
         let owner_names = match parent {

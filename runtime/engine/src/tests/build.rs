@@ -82,7 +82,7 @@ impl Lab {
                 (None, Some(text)) => text,
                 (None, None) => message
                     .aux
-                    .map(|aux| format!("aux {} \n", aux["ID"].as_str().unwrap_or_default()))
+                    .map(|aux| format!("aux {}\n", aux["ID"].as_str().unwrap_or_default()))
                     .unwrap_or_default(),
             })
             .collect()
@@ -126,8 +126,39 @@ const APP: &str = "FROM alpine\nRUN echo hi > /made\nCMD [\"cat\",\"/made\"]\nCO
 fn a_build_prints_what_docker_prints_and_the_second_uses_the_cache() {
     let lab = Lab::new();
     let files = [("app.py", "print(1)\n", 0o644, 5)];
-    insta::assert_snapshot!(lab.build(APP, &files), @"");
-    insta::assert_snapshot!(lab.build(APP, &files), @"");
+    insta::assert_snapshot!(lab.build(APP, &files), @r#"
+    Step 1/4 : FROM alpine
+     ---> <1>
+    Step 2/4 : RUN echo hi > /made
+     ---> Running in <2>
+     ---> Removed intermediate container <2>
+     ---> <3>
+    Step 3/4 : CMD ["cat","/made"]
+     ---> Running in <4>
+     ---> Removed intermediate container <4>
+     ---> <5>
+    Step 4/4 : COPY app.py /app.py
+     ---> <6>
+    aux <6>
+    Successfully built <6>
+    Successfully tagged app:latest
+    "#);
+    insta::assert_snapshot!(lab.build(APP, &files), @r#"
+    Step 1/4 : FROM alpine
+     ---> <1>
+    Step 2/4 : RUN echo hi > /made
+     ---> Using cache
+     ---> <2>
+    Step 3/4 : CMD ["cat","/made"]
+     ---> Using cache
+     ---> <3>
+    Step 4/4 : COPY app.py /app.py
+     ---> Using cache
+     ---> <4>
+    aux <4>
+    Successfully built <4>
+    Successfully tagged app:latest
+    "#);
     let history = lab.history("app");
     assert_eq!(history[1].0, "/bin/sh -c #(nop)  CMD [\"cat\" \"/made\"]");
     assert_eq!(history[2].0, "/bin/sh -c echo hi > /made");
@@ -235,8 +266,20 @@ fn cache_rule_9_another_base_rebuilds_everything() {
 fn a_failing_run_keeps_its_container_and_the_cache_before_it() {
     let lab = Lab::new();
     let file = "FROM alpine\nRUN echo 1\nRUN echo oops >&2; exit 4";
-    insta::assert_snapshot!(lab.build(file, &[]), @"");
-    insta::assert_snapshot!(lab.build(file, &[]).lines().nth(3).unwrap_or_default(), @" ---> Using cache");
+    insta::assert_snapshot!(lab.build(file, &[]).replace('\u{1b}', "ESC"), @r"
+    Step 1/3 : FROM alpine
+     ---> <1>
+    Step 2/3 : RUN echo 1
+     ---> Running in <2>
+    1
+     ---> Removed intermediate container <2>
+     ---> <3>
+    Step 3/3 : RUN echo oops >&2; exit 4
+     ---> Running in <4>
+    ESC[91moops
+    ESC[0merror 4: The command '/bin/sh -c echo oops >&2; exit 4' returned a non-zero code: 4
+    ");
+    assert_eq!(lab.build(file, &[]).lines().nth(3), Some(" ---> Using cache"));
     let containers = lab.world.block_on(lab.engine.list_containers(ListContainers { all: true, ..Default::default() }));
     let containers = containers.expect("a list");
     assert_eq!(containers.len(), 2);
