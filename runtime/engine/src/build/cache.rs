@@ -91,11 +91,11 @@ impl Cache {
         {
             return Ok(Some(local.id.clone()));
         }
-        self.from_history(engine, parent, step).await
+        self.history_match(engine, parent, step).await
     }
 
     /// An image of `--cache-from` that goes on from `parent` with this step; its part up to here becomes an image.
-    async fn from_history(&mut self, engine: &Engine, parent: &str, step: &RunConfig) -> ApiResult<Option<String>> {
+    async fn history_match(&mut self, engine: &Engine, parent: &str, step: &RunConfig) -> ApiResult<Option<String>> {
         let base = engine.images.get(parent);
         let done = base.as_ref().map_or(0, |base| base.file.history.len());
         let created_by = step.cmd.clone().unwrap_or_default().join(" ");

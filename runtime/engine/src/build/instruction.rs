@@ -3,6 +3,8 @@
 use docklab_api::{ApiError, ApiResult, models::HealthConfig};
 
 use super::{
+    flags::{Flags, flags},
+    health::health,
     lines::{Heredoc, Line},
     words,
 };
@@ -140,9 +142,9 @@ impl ParseError {
     }
 }
 
-type Parsed<T> = Result<T, ParseError>;
+pub(super) type Parsed<T> = Result<T, ParseError>;
 
-fn wrong<T>(text: impl Into<String>) -> Parsed<T> {
+pub(super) fn wrong<T>(text: impl Into<String>) -> Parsed<T> {
     Err(ParseError::Arguments(text.into()))
 }
 
@@ -201,58 +203,6 @@ impl Dockerfile {
             .iter()
             .position(named)
             .or_else(|| target.parse().ok().filter(|index: &usize| *index < self.stages.len()))
-    }
-}
-
-/// Options before the arguments: `--name` or `--name=value`.
-struct Flags {
-    given: Vec<(String, Option<String>)>,
-}
-
-impl Flags {
-    /// Refuses what Docker does not know; the result is the first option that is BuildKit's alone.
-    fn accept(&self, known: &[&str], foreign: &[&str]) -> Parsed<Option<String>> {
-        let mut first = None;
-        for (index, (name, _)) in self.given.iter().enumerate() {
-            if foreign.contains(&name.as_str()) {
-                first = first.or_else(|| Some(name.clone()));
-                continue;
-            }
-            if !known.contains(&name.as_str()) {
-                return wrong(format!("unknown flag: --{name}"));
-            }
-            if self.given[..index].iter().any(|(other, _)| other == name) {
-                return wrong(format!("duplicate flag specified: --{name}"));
-            }
-        }
-        Ok(first)
-    }
-
-    fn value(&self, name: &str) -> Parsed<Option<String>> {
-        match self.given.iter().find(|(other, _)| other == name) {
-            None => Ok(None),
-            Some((_, Some(value))) => Ok(Some(value.clone())),
-            Some((_, None)) => wrong(format!("missing a value on flag: --{name}")),
-        }
-    }
-}
-
-/// Takes the options off the front.
-fn flags(mut rest: &str) -> (Flags, &str) {
-    let mut given = Vec::new();
-    loop {
-        rest = rest.trim_start();
-        let Some(flag) = rest.strip_prefix("--") else { return (Flags { given }, rest) };
-        let end = flag.find(char::is_whitespace).unwrap_or(flag.len());
-        let (word, tail) = flag.split_at(end);
-        rest = tail;
-        if word.is_empty() {
-            return (Flags { given }, rest.trim_start());
-        }
-        given.push(match word.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (word.to_owned(), None),
-        });
     }
 }
 
@@ -375,7 +325,7 @@ fn list(name: &str, words: Vec<String>) -> Parsed<Vec<String>> {
     if words.is_empty() { wrong(format!("{name} requires at least one argument")) } else { Ok(words) }
 }
 
-fn command(rest: &str) -> Parsed<CommandLine> {
+pub(super) fn command(rest: &str) -> Parsed<CommandLine> {
     Ok(match json(rest)? {
         Some(words) => CommandLine { words, shell: false },
         None if rest.is_empty() => CommandLine { words: Vec::new(), shell: true },
@@ -506,77 +456,6 @@ fn on_build(rest: &str, text: &str, escape: char) -> Parsed<Kind> {
     }
     parse(&Line { number: 0, text: expression.to_owned(), heredocs: Vec::new() }, escape)?;
     Ok(Kind::OnBuild(expression.to_owned()))
-}
-
-fn health(rest: &str, flags: &Flags) -> Parsed<HealthConfig> {
-    let (kind, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    let mut config = HealthConfig::default();
-    match kind.to_ascii_uppercase().as_str() {
-        "" => return wrong("HEALTHCHECK requires at least one argument"),
-        "NONE" if !arguments.trim().is_empty() => return wrong("HEALTHCHECK NONE takes no arguments"),
-        "NONE" => {
-            config.test = Some(vec!["NONE".to_owned()]);
-            return Ok(config);
-        }
-        "CMD" => {
-            let line = command(arguments.trim())?;
-            if line.words.is_empty() {
-                return wrong("Missing command after HEALTHCHECK CMD");
-            }
-            let first = if line.shell { "CMD-SHELL" } else { "CMD" };
-            config.test = Some(std::iter::once(first.to_owned()).chain(line.words).collect());
-        }
-        other => return wrong(format!("Unknown type \"{other}\" in HEALTHCHECK (try CMD)")),
-    }
-    let time = |name: &str| -> Parsed<Option<i64>> {
-        let Some(text) = flags.value(name)? else { return Ok(None) };
-        match nanoseconds(&text) {
-            None => wrong(format!("time: invalid duration \"{text}\"")),
-            Some(length) if length != 0 && length < 1_000_000 => {
-                wrong(format!("Interval \"{name}\" cannot be less than 1ms"))
-            }
-            Some(length) => Ok(Some(length)),
-        }
-    };
-    config.interval = time("interval")?;
-    config.timeout = time("timeout")?;
-    config.start_period = time("start-period")?;
-    config.start_interval = time("start-interval")?;
-    if let Some(text) = flags.value("retries")? {
-        match text.parse::<i64>() {
-            Ok(number) if number < 0 => return wrong(format!("--retries cannot be negative ({number})")),
-            Ok(number) => config.retries = Some(number),
-            Err(_) => return wrong(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")),
-        }
-    }
-    Ok(config)
-}
-
-/// Nanoseconds of a Go duration.
-fn nanoseconds(text: &str) -> Option<i64> {
-    if text == "0" {
-        return Some(0);
-    }
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-        let value: f64 = rest[..digits].parse().ok()?;
-        let units = &rest[digits..];
-        let end = units.find(|letter: char| letter.is_ascii_digit()).unwrap_or(units.len());
-        total += value
-            * match &units[..end] {
-                "h" => 3600e9,
-                "m" => 60e9,
-                "s" => 1e9,
-                "ms" => 1e6,
-                "us" | "µs" => 1e3,
-                "ns" => 1.0,
-                _ => return None,
-            };
-        rest = &units[end..];
-    }
-    (!text.is_empty()).then_some(total as i64)
 }
 
 #[cfg(test)]
