@@ -14,6 +14,7 @@ mod document;
 mod evaluate;
 mod facts;
 mod html;
+mod junit;
 mod lint;
 mod output;
 mod parse;
@@ -28,6 +29,7 @@ pub use check::{Check, Expectation, Field, FieldExpectation, Kind, Matcher, Mist
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Block, Choice, Commands, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};
 pub use evaluate::{Candidate, Difference, Evaluator, ExpectationReport, StepReport};
+pub use junit::junit;
 pub use lint::lint;
 pub use output::{OutputMismatch, match_output};
 pub use parse::{Parsed, parse};

@@ -60,6 +60,9 @@ pub(crate) struct TestArguments {
     /// Print the reports as JSON.
     #[arg(long)]
     json: bool,
+    /// Write the reports as JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Tell on standard error what is being played.
     #[arg(short, long)]
     verbose: bool,
@@ -173,6 +176,10 @@ pub(crate) async fn test(arguments: TestArguments) -> Result<i32> {
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&reports)?);
     }
+    if let Some(file) = &arguments.junit {
+        std::fs::write(file, docklab_scenario::junit(&reports))
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
     Ok(i32::from(!reports.iter().all(TestReport::passed)))
 }
 
@@ -187,7 +194,7 @@ async fn play(
     if let Some(seed) = seed {
         files::load_images(&client, seed).await?;
     }
-    let mut player = NativePlayer::new(engine, session.nodes.clone(), is_verbose).await?;
+    let mut player = NativePlayer::new(engine, session.nodes.clone(), &scenario.meta.images, is_verbose).await?;
     let report = docklab_scenario::test(scenario, &mut player).await;
     let cleared = player.clear().await;
     session.stop_engines().await;

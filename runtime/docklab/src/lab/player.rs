@@ -1,8 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use docklab_api::{ApiResult, Events, SystemApi as _, models::EventMessage};
+use docklab_api::{ApiResult, Events, ImageApi as _, ListImages, RemoveImage, SystemApi as _, models::EventMessage};
+use docklab_daemon::client::HttpClient;
 use docklab_scenario::{Commands, Mode, PlayError, Played, Player, Workspace};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 
@@ -18,6 +19,10 @@ pub(super) struct NativePlayer {
     nodes: Vec<Node>,
     /// What was there before and must stay: on a Docker Engine of the student's, all that is not the lab's.
     held: Vec<Held>,
+    /// Of each node, the tags that were there before, and the IDs of images without one.
+    held_images: Vec<BTreeSet<String>>,
+    /// Images that the lab pulls: they stay between two routes, so that they are fetched once.
+    pulled: Vec<String>,
     shells: Vec<(String, Shell)>,
     events: BoxStream<'static, ApiResult<EventMessage>>,
     deadline: tokio::time::Instant,
@@ -30,17 +35,21 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 }
 
 impl NativePlayer {
-    pub(super) async fn new(engine: &str, nodes: Vec<Node>, is_verbose: bool) -> Result<Self> {
+    pub(super) async fn new(engine: &str, nodes: Vec<Node>, images: &[String], is_verbose: bool) -> Result<Self> {
         let mut held = Vec::new();
+        let mut held_images = Vec::new();
         let mut events = Vec::new();
         for node in &nodes {
             held.push(Held::by(&node.client()).await?);
+            held_images.push(images_of(&node.client()).await?.into_iter().collect());
             events.push(node.client().events(Events::default()).await?);
         }
         Ok(Self {
             engine: engine.to_owned(),
             nodes,
             held,
+            held_images,
+            pulled: images.iter().map(|image| tagged(image)).collect(),
             shells: Vec::new(),
             events: stream::select_all(events).boxed(),
             deadline: tokio::time::Instant::now(),
@@ -51,8 +60,19 @@ impl NativePlayer {
     /// Removes what the lab has made.
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.shells.clear();
-        for (node, held) in self.nodes.iter().zip(&self.held) {
-            clear(&node.client(), held).await?;
+        for ((node, held), held_images) in self.nodes.iter().zip(&self.held).zip(&self.held_images) {
+            let client = node.client();
+            clear(&client, held).await?;
+            for image in images_of(&client).await? {
+                if held_images.contains(&image) || self.pulled.contains(&image) {
+                    continue;
+                }
+                // One may have gone with another, and one that others stand on goes with the last of them.
+                match client.remove_image(&image, RemoveImage::default()).await {
+                    Err(error) if !error.is_not_found() && error.status != 409 => return Err(error.into()),
+                    _ => {}
+                }
+            }
             let workspace = node.workspace();
             tokio::fs::remove_dir_all(&workspace).await?;
             tokio::fs::create_dir_all(&workspace).await?;
@@ -81,6 +101,26 @@ impl NativePlayer {
         };
         Ok(&mut self.shells[index].1)
     }
+}
+
+/// With the tag that Docker assumes.
+fn tagged(image: &str) -> String {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
+}
+
+/// Every tag of an engine's images, and the IDs of those that have none.
+async fn images_of(engine: &HttpClient) -> ApiResult<Vec<String>> {
+    let mut names = Vec::new();
+    for image in engine.list_images(ListImages::default()).await? {
+        let tags: Vec<String> = image.repo_tags.into_iter().filter(|tag| tag != "<none>:<none>").collect();
+        if tags.is_empty() {
+            names.push(image.id);
+        } else {
+            names.extend(tags);
+        }
+    }
+    Ok(names)
 }
 
 #[async_trait]
@@ -120,7 +160,12 @@ impl Player for NativePlayer {
         if is_verbose {
             eprintln!("  ({:.1} s)", started.elapsed().as_secs_f64());
         }
-        let (output, exit) = played.map_err(|error| failed("play the commands", error))?;
+        let (output, exit) = match played {
+            // `exit` was typed into the outermost shell, because a command before it has failed. The shell stays
+            // marked as busy, so that nobody uses it again; the checks tell the rest.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => (error.to_string(), None),
+            other => other.map_err(|error| failed("play the commands", error))?,
+        };
         self.deadline = tokio::time::Instant::now() + PATIENCE;
         Ok(Played { output, exit })
     }

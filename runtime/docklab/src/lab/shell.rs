@@ -147,7 +147,10 @@ impl Shell {
         let mut buffer = [0; 16 * 1024];
         match timeout(patience, self.pty.read(&mut buffer)).await {
             Err(_) => Ok(false),
-            Ok(Ok(0)) => Err(io::Error::other("the shell has ended")),
+            Ok(Ok(0)) => {
+                let printed = plain(&self.pending);
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{printed}\nthe shell has ended")))
+            }
             Ok(Ok(count)) => {
                 self.pending.push_str(&String::from_utf8_lossy(&buffer[..count]));
                 Ok(true)
