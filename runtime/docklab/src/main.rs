@@ -41,6 +41,9 @@ enum Command {
     Test(lab::TestArguments),
     /// Report every fault of lab files, with its place.
     Lint(lab::LintArguments),
+    /// Print the JSON schema of check blocks, for editors that complete.
+    #[command(after_help = "Examples:\n  docklab schema > check.schema.json")]
+    Schema,
     /// Run an engine in the foreground, on a unix socket.
     Engine(engine::EngineArguments),
     /// Make, save and load images for machines that reach no registry.
@@ -94,6 +97,7 @@ async fn run(command: Command) -> i32 {
         Command::Check(arguments) => lab::check(arguments).await,
         Command::Test(arguments) => lab::test(arguments).await,
         Command::Lint(arguments) => lab::lint(&arguments),
+        Command::Schema => lab::schema(),
         Command::Images(arguments) => images::run(arguments).await.map(|()| 0),
         Command::Registry(arguments) => registry::run(arguments).await.map(|()| 0),
         Command::Session(arguments) => session::run(&arguments).await.map(|()| 0),

@@ -1,11 +1,13 @@
 //! Checks: typed expectations on engine state, and the mistakes that explain a red one.
 
+mod json_schema;
 mod matcher;
 pub(crate) mod read;
 mod schema;
 
 use serde::Serialize;
 
+pub use json_schema::json_schema;
 pub use matcher::{Actual, Matcher, NumberRange};
 pub use schema::{Field, FieldType, Kind};
 

@@ -221,3 +221,8 @@ pub(crate) fn lint(arguments: &LintArguments) -> Result<i32> {
     }
     Ok(i32::from(!clean))
 }
+
+pub(crate) fn schema() -> Result<i32> {
+    println!("{}", serde_json::to_string_pretty(&docklab_scenario::json_schema())?);
+    Ok(0)
+}
