@@ -164,6 +164,7 @@ pub(crate) struct Dockerfile {
     pub(crate) escape: char,
     pub(crate) arguments: Vec<Instruction>,
     pub(crate) stages: Vec<Stage>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Dockerfile {
@@ -171,7 +172,8 @@ impl Dockerfile {
     pub(crate) fn parse(name: &str, source: &str) -> ApiResult<Self> {
         let unreadable = |text: &str| ApiError::invalid(format!("failed to parse {name}: {text}"));
         let lines = super::lines::split(source).map_err(|error| unreadable(&error.message))?;
-        let mut file = Self { escape: lines.escape, arguments: Vec::new(), stages: Vec::new() };
+        let mut file =
+            Self { escape: lines.escape, arguments: Vec::new(), stages: Vec::new(), warnings: lines.warnings };
         for line in &lines.lines {
             let instruction = parse(line, lines.escape).map_err(|error| match error {
                 ParseError::Form(text) => unreadable(&text),

@@ -186,6 +186,9 @@ impl Build {
             out.text(format!("Step {number}/{total} : {code}"));
             out.text("\n");
         };
+        for warning in &file.warnings {
+            self.out.text(format!("\u{1b}[91m{warning}\u{1b}[0m"));
+        }
         for argument in &file.arguments {
             step(&self.out, &argument.code);
             if let Kind::Arg(pairs) = self.expand(&argument.kind)? {

@@ -26,6 +26,8 @@ pub(crate) struct Line {
 pub(crate) struct Lines {
     pub(crate) escape: char,
     pub(crate) lines: Vec<Line>,
+    /// What Docker warns about, one text a line of output.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Splits a Dockerfile.
@@ -33,7 +35,7 @@ pub(crate) fn split(source: &str) -> ApiResult<Lines> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let physical: Vec<&str> = source.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
     let escape = directives(&physical)?;
-    let mut lines = Vec::new();
+    let (mut lines, mut warnings) = (Vec::new(), Vec::new());
     let mut index = 0;
     while index < physical.len() {
         let number = index + 1;
@@ -43,16 +45,24 @@ pub(crate) fn split(source: &str) -> ApiResult<Lines> {
             continue;
         }
         let (mut text, mut open) = continued(first, escape);
+        let mut has_empty_continuation = false;
         while open && index < physical.len() {
             let next = physical[index];
             index += 1;
             // Comments and empty lines in the middle of an instruction do not end it.
-            if next.trim().is_empty() || next.trim_start().starts_with('#') {
+            if next.trim_start().starts_with('#') {
+                continue;
+            }
+            if next.trim().is_empty() {
+                has_empty_continuation = true;
                 continue;
             }
             let (piece, more) = continued(next, escape);
             text.push_str(&piece);
             open = more;
+        }
+        if has_empty_continuation {
+            warnings.push(format!("[WARNING]: Empty continuation line found in: {}\n", text.trim_end()));
         }
         let mut heredocs = Vec::new();
         for start in heredoc_starts(&text, escape) {
@@ -63,7 +73,10 @@ pub(crate) fn split(source: &str) -> ApiResult<Lines> {
     if lines.is_empty() {
         return Err(ApiError::invalid("file with no instructions"));
     }
-    Ok(Lines { escape, lines })
+    if !warnings.is_empty() {
+        warnings.push("[WARNING]: Empty continuation lines will become errors in a future release.\n".to_owned());
+    }
+    Ok(Lines { escape, lines, warnings })
 }
 
 /// The escape character that the directives at the very top ask for.
@@ -157,6 +170,14 @@ mod tests {
         let source = "# a comment\n\nFROM x\nRUN a \\\n  # inside\n\n  && b\n  CMD c\n";
         let wanted = [(3, "FROM x"), (4, "RUN a   && b"), (8, "CMD c")];
         assert_eq!(texts(source), wanted.map(|(number, text)| (number, text.to_owned())));
+    }
+
+    #[test]
+    fn empty_continuation_lines_are_warned_about() {
+        let warnings = split("FROM x\nRUN a \\\n\n b\n").expect("good").warnings;
+        assert_eq!(warnings.len(), 2);
+        assert_eq!(warnings[0], "[WARNING]: Empty continuation line found in: RUN a  b\n");
+        assert!(split("FROM x\nRUN a \\\n# c\n b\n").expect("good").warnings.is_empty());
     }
 
     #[test]

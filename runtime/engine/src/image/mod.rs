@@ -14,6 +14,7 @@ mod config;
 mod load;
 mod query;
 mod remove;
+mod save;
 mod store;
 
 pub(crate) use archive_index::{Cursor, cleaned, padded, plain};
@@ -80,10 +81,6 @@ fn seconds(time: Option<&str>) -> i64 {
     time.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map_or(-62_135_596_800, |time| time.as_second())
 }
 
-fn not_yet<T>() -> ApiResult<T> {
-    Err(ApiError::not_implemented("this engine cannot pull, push, save, load or build images yet"))
-}
-
 #[async_trait::async_trait]
 impl ImageApi for Engine {
     async fn list_images(&self, options: docklab_api::ListImages) -> ApiResult<Vec<models::ImageSummary>> {
@@ -125,8 +122,8 @@ impl ImageApi for Engine {
     async fn prune_images(&self, filters: docklab_api::Filters) -> ApiResult<models::ImagePruneResponse> {
         self.prune_local_images(&filters).await
     }
-    async fn save_images(&self, _: Vec<String>) -> ApiResult<docklab_api::ByteStream> {
-        not_yet()
+    async fn save_images(&self, names: Vec<String>) -> ApiResult<docklab_api::ByteStream> {
+        self.save_archive(&names).await
     }
     async fn load_images(&self, _quiet: bool, tar: docklab_api::ByteStream) -> ApiResult<docklab_api::MessageStream> {
         self.load_archive(tar).await
@@ -144,9 +141,9 @@ impl ImageApi for Engine {
     }
     async fn inspect_distribution(
         &self,
-        _: &str,
-        _: Option<models::AuthConfig>,
+        name: &str,
+        auth: Option<models::AuthConfig>,
     ) -> ApiResult<models::DistributionInspect> {
-        not_yet()
+        self.distribution(name, auth).await
     }
 }

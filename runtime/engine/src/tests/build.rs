@@ -389,3 +389,70 @@ fn labels_and_targets_and_several_tags() {
     let labels = image.config.and_then(|config| config.labels).unwrap_or_default();
     assert_eq!(labels.get("k").map(String::as_str), Some("it's $x"));
 }
+
+#[test]
+fn cache_from_finds_steps_by_their_history() {
+    let lab = Lab::new();
+    let file = "FROM alpine\nENV A=1\nRUN echo 1 > /one";
+    lab.hits_of(file, &[]);
+    // As after a pull: the same image, known by no parent.
+    let (image, _) = lab.engine.images.find("app").expect("an image");
+    let host = &*lab.engine.host;
+    let pulled = lab.engine.images.add(host, image.bytes.clone(), image.sizes.clone(), None, false);
+    lab.world.block_on(pulled).expect("added");
+    let alpine = lab.engine.images.find("alpine").expect("an image").0.id.clone();
+    for child in lab.engine.images.children(&alpine) {
+        lab.world.block_on(lab.engine.images.remove(host, &child.id)).expect("removed");
+    }
+    let from = || BuildImage { cache_from: vec!["app".to_owned()], ..Lab::options() };
+    assert_eq!(lab.hits(&format!("{file}\nRUN echo 2"), &[], from()), [true, true, false]);
+    let other = "FROM alpine\nENV A=2\nRUN echo 1 > /one";
+    assert_eq!(lab.hits(other, &[], from()), [false, false]);
+}
+
+#[test]
+fn add_extracts_archives_and_copy_does_not() {
+    use std::io::Write as _;
+    let lab = Lab::new();
+    let inner = context(&[("in/a", "1", 0o644, 1), ("b", "2", 0o644, 1)]);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&inner).expect("written");
+    let archive = encoder.finish().expect("compressed");
+    let mut builder = tar::Builder::new(Vec::new());
+    let file = b"FROM alpine\nADD x.tgz /to/\nCOPY x.tgz /kept/\n";
+    for (path, content) in [("Dockerfile", &file[..]), ("x.tgz", &archive)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, path, content).expect("appended");
+    }
+    let tar = Bytes::from(builder.into_inner().expect("a tar"));
+    let body = futures::stream::once(async move { Ok(tar) }).boxed();
+    let messages = lab.world.block_on(async {
+        let stream = lab.engine.build_image(Lab::options(), body).await.expect("a build");
+        stream.try_collect::<Vec<_>>().await.expect("messages")
+    });
+    assert!(messages.iter().all(|message| message.error.is_none()), "{messages:?}");
+    assert_eq!(lab.read("app", "/to/in/a").as_deref(), Some("1"));
+    assert_eq!(lab.read("app", "/to/b").as_deref(), Some("2"));
+    assert_eq!(lab.read("app", "/to/x.tgz"), None);
+    assert!(lab.read("app", "/kept/x.tgz").is_some());
+}
+
+#[test]
+fn a_build_from_a_url_is_refused_with_what_to_do() {
+    let lab = Lab::new();
+    let options = BuildImage { remote: Some("https://example.com/x.git".to_owned()), ..Lab::options() };
+    let text = lab.raw("FROM alpine", &[], options);
+    assert_eq!(
+        text,
+        "501 this engine cannot fetch the build context https://example.com/x.git: download it and pass its directory"
+    );
+}
+
+#[test]
+fn options_of_the_other_builder_fail_at_their_step() {
+    let lab = Lab::new();
+    let text = lab.build("FROM alpine\nRUN --mount=type=cache,target=/x ls", &[]);
+    assert!(text.contains("Step 2/2") && text.contains("error 0: the --mount option requires BuildKit."), "{text}");
+}
