@@ -6,9 +6,6 @@ use docklab_api::{ApiError, ApiResult, models};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of no bytes but the two zero blocks of an empty tar: the layer that is never stored.
-pub(crate) const EMPTY_LAYER: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
-
 /// Go writes `null` where a string, list or number has its zero value.
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())

@@ -273,13 +273,6 @@ impl ImageStore {
         self.state().images.values().any(|image| image.chains.iter().any(|other| other == chain))
     }
 
-    /// The size of a layer that an image of the store has.
-    pub(crate) fn chain_size(&self, chain: &str) -> Option<u64> {
-        self.state().images.values().find_map(|image| {
-            image.chains.iter().position(|other| other == chain).and_then(|index| image.sizes.get(index).copied())
-        })
-    }
-
     /// Adds an image whose layers the host has. Adding it again changes nothing but `built_here` and the parent.
     pub(crate) async fn add(
         &self,
