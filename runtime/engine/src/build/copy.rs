@@ -280,7 +280,12 @@ impl Plan {
             if let Some((parent, _)) = target.rsplit_once('/') {
                 self.directory(parent).await?;
             }
-            self.put(target, self.own(entry), Content::None);
+            let mut root = self.own(entry);
+            if root.mtime == 0 {
+                // The archive has no entry of its own for it.
+                root.mtime = self.now;
+            }
+            self.put(target, root, Content::None);
         } else {
             self.directory(target).await?;
         }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::BytesMut;
 use docklab_api::{ApiError, ApiResult};
 use docklab_host::{ByteStream, FileKind, Host, HostError};
 use futures::{StreamExt, TryStreamExt};
@@ -50,7 +51,7 @@ impl Source {
     /// Stages a build context, unpacking gzip.
     pub(crate) async fn context(host: &dyn Host, tar: docklab_api::ByteStream) -> ApiResult<Self> {
         let tar = tar.map_err(|error| HostError::Other(error.message)).boxed();
-        Self::stage(host, plain(tar).await.api()?, None).await
+        Self::stage(host, gathered(plain(tar).await.api()?), None).await
     }
 
     /// Stages a tar. With `parent` it is an archive of a part of a file system: names begin beneath `parent`, and the
@@ -131,6 +132,23 @@ impl Source {
         let mut cursor = Cursor::new(host.read_blob(&self.blob, entry.offset).await.api()?);
         Ok(cursor.read(entry.size).await?.unwrap_or_default())
     }
+}
+
+/// The same bytes in large pieces: clients send a context in pieces as small as a header, and each costs a hand-over.
+fn gathered(content: ByteStream) -> ByteStream {
+    const ENOUGH: usize = 256 << 10;
+    futures::stream::try_unfold(content, |mut content| async move {
+        let mut gathered = BytesMut::new();
+        while gathered.len() < ENOUGH {
+            match content.try_next().await? {
+                Some(bytes) if gathered.is_empty() && bytes.len() >= ENOUGH => return Ok(Some((bytes, content))),
+                Some(bytes) => gathered.extend_from_slice(&bytes),
+                None => break,
+            }
+        }
+        Ok((!gathered.is_empty()).then(|| (gathered.freeze(), content)))
+    })
+    .boxed()
 }
 
 fn directory(sum: String) -> Entry {
