@@ -32,6 +32,9 @@ pub(crate) struct EngineArguments {
     /// Address of this node on the LAN of a swarm: where overlay networks leave from.
     #[arg(long)]
     node_address: Option<std::net::IpAddr>,
+    /// Answer a registry or repository elsewhere: `docker.io=http://127.0.0.1:5000`. May be given several times.
+    #[arg(long, value_parser = mirror)]
+    mirror: Vec<(String, String)>,
     /// Wait for the disk at every record. Slower; records then survive a crash of the machine, not only of the engine.
     #[arg(long)]
     durable: bool,
@@ -43,7 +46,9 @@ pub(crate) async fn run(arguments: EngineArguments) -> Result<()> {
     options.durable = arguments.durable;
     options.node_address = arguments.node_address;
     let host = LinuxHost::open(options).await.context("opening this machine as a container host")?;
-    let engine = Engine::open(Arc::new(host), EngineOptions::default()).await.context("starting the engine")?;
+    let engine = Engine::open(Arc::new(host), EngineOptions { mirrors: arguments.mirror, ..EngineOptions::default() })
+        .await
+        .context("starting the engine")?;
     let listener = listen(&arguments.socket)?;
     let pid_file = arguments.root.join(PID_FILE);
     std::fs::write(&pid_file, std::process::id().to_string())
@@ -83,6 +88,16 @@ pub(crate) async fn stop(root: &std::path::Path) -> Result<()> {
     .context("waiting for the engine to end")?
     .context("waiting for the engine to end")?;
     Ok(())
+}
+
+/// Reads `NAME=URL`.
+fn mirror(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, url)) if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok((name.to_owned(), url.to_owned()))
+        }
+        _ => Err("a mirror is a registry's name, `=`, and a URL: docker.io=http://127.0.0.1:5000".to_owned()),
+    }
 }
 
 /// Binds the socket, in place of one that a dead engine has left, readable for this user alone.

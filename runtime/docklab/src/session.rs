@@ -97,6 +97,8 @@ pub(crate) struct Session {
     pub(crate) nodes: Vec<Node>,
     /// Engines that this process has started.
     engines: Vec<Child>,
+    /// The session's own registry, where Docker Hub cannot be reached.
+    registry: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Session {
@@ -104,7 +106,7 @@ impl Session {
     pub(crate) fn around(address: Address, directory: PathBuf) -> Result<Self> {
         let node = Node { name: "node1".to_owned(), directory, engine: address };
         node.prepare()?;
-        Ok(Self { nodes: vec![node], engines: Vec::new() })
+        Ok(Self { nodes: vec![node], engines: Vec::new(), registry: None })
     }
 
     /// Opens a session beneath `root`, starting the engines that do not run yet.
@@ -112,9 +114,16 @@ impl Session {
         let directory = root.join("sessions").join(name).join("node1");
         let node = Node { name: "node1".to_owned(), engine: Address::Unix(directory.join("docker.sock")), directory };
         node.prepare()?;
-        let mut session = Self { nodes: vec![node.clone()], engines: Vec::new() };
+        let mut session = Self { nodes: vec![node.clone()], engines: Vec::new(), registry: None };
         if docklab_api::SystemApi::ping(&node.client()).await.is_err() {
-            session.engines.push(start_engine(&node, &prefix(&node.directory)).await?);
+            let mut mirrors = Vec::new();
+            if !hub_is_reachable().await {
+                let (address, registry) =
+                    crate::registry::start(root.join("sessions").join(name).join("registry")).await?;
+                session.registry = Some(registry);
+                mirrors.push(format!("docker.io=http://{address}"));
+            }
+            session.engines.push(start_engine(&node, &prefix(&node.directory), &mirrors).await?);
         }
         Ok(session)
     }
@@ -132,7 +141,17 @@ impl Session {
             }
         }
         self.engines.clear();
+        if let Some(registry) = self.registry.take() {
+            registry.abort();
+        }
     }
+}
+
+/// Whether Docker Hub answers. Without it the session's own registry stands in for it, so that pushes have a place to go.
+async fn hub_is_reachable() -> bool {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1500);
+    let dialled = tokio::net::TcpStream::connect(("registry-1.docker.io", 443));
+    matches!(tokio::time::timeout(PATIENCE, dialled).await, Ok(Ok(_)))
 }
 
 /// A name prefix that differs between data roots, so that sessions of one machine never meet.
@@ -144,7 +163,7 @@ fn prefix(directory: &Path) -> String {
 }
 
 /// Starts an engine and returns once it listens.
-async fn start_engine(node: &Node, prefix: &str) -> Result<Child> {
+async fn start_engine(node: &Node, prefix: &str, mirrors: &[String]) -> Result<Child> {
     let Address::Unix(socket) = &node.engine else { bail!("{} is not an engine of this machine", node.engine) };
     let program = std::env::current_exe().context("finding this program")?;
     let log = node.directory.join("engine.log");
@@ -156,6 +175,7 @@ async fn start_engine(node: &Node, prefix: &str) -> Result<Child> {
         .arg("--socket")
         .arg(socket)
         .args(["--name", prefix])
+        .args(mirrors.iter().map(|mirror| format!("--mirror={mirror}")))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log_file)
@@ -213,8 +233,11 @@ pub(crate) async fn remove(root: &Path, name: &str) -> Result<()> {
     for node in &session.nodes {
         // Another `docklab` may have started it.
         crate::engine::stop(&node.directory).await?;
-        docklab_linux::LinuxHost::purge(&docklab_linux::LinuxOptions::beneath(&node.directory, &prefix(&node.directory)))
-            .with_context(|| format!("clearing up after {}", node.name))?;
+        docklab_linux::LinuxHost::purge(&docklab_linux::LinuxOptions::beneath(
+            &node.directory,
+            &prefix(&node.directory),
+        ))
+        .with_context(|| format!("clearing up after {}", node.name))?;
     }
     let directory = root.join("sessions").join(name);
     std::fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))
