@@ -146,6 +146,8 @@ impl Extraction {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
                 self.make_way(&path, &parent, name)?;
                 symlinkat(OsStr::from_bytes(&target), &parent, name).map_err(|error| failed("symlink", error))?;
+                // A link has the size of its text, and Docker counts it.
+                self.size += target.len() as u64;
                 self.finish_special(&path, &parent, name, &metadata, false)?;
             }
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
