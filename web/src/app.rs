@@ -111,7 +111,11 @@ pub fn App() -> Html {
                 server.set(match session::probe().await {
                     Ok(backend) => {
                         listed.extend(backend.labs.iter().map(|lab| lab.file.clone()));
-                        Server::Present(Arc::new(backend))
+                        if backend.has_engine() {
+                            Server::Present(Arc::new(backend))
+                        } else {
+                            Server::Absent("this server runs no engine; labs run inside this page".to_owned())
+                        }
                     }
                     Err(error) => Server::Absent(error.to_string()),
                 });

@@ -5,6 +5,11 @@ mod fetch;
 mod socket;
 mod storage;
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use wasm_bindgen::{JsCast as _, JsValue, prelude::Closure};
 use wasm_bindgen_futures::JsFuture;
 
@@ -33,7 +38,49 @@ pub async fn sleep(milliseconds: i32) {
     let _ = JsFuture::from(promise).await;
 }
 
-/// Milliseconds since the page was opened.
+/// A timer that is given back to the browser when it is dropped before its time.
+pub struct Timeout {
+    handle: Option<i32>,
+    due: futures::channel::oneshot::Receiver<()>,
+    _closure: Closure<dyn FnMut()>,
+}
+
+impl Timeout {
+    /// Completes after `duration`, never before it. Longer ones than a browser can count (24 days) end early.
+    pub fn after(duration: std::time::Duration) -> Self {
+        let milliseconds = i32::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let (sender, due) = futures::channel::oneshot::channel();
+        let mut sender = Some(sender);
+        let closure = Closure::<dyn FnMut()>::new(move || {
+            if let Some(sender) = sender.take() {
+                // Nobody may be waiting any more.
+                let _ = sender.send(());
+            }
+        });
+        let handle = window().and_then(|window| {
+            let callback = closure.as_ref().unchecked_ref();
+            window.set_timeout_with_callback_and_timeout_and_arguments_0(callback, milliseconds).ok()
+        });
+        Self { handle, due, _closure: closure }
+    }
+}
+
+impl Future for Timeout {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.due).poll(context).map(|_| ())
+    }
+}
+
+impl Drop for Timeout {
+    fn drop(&mut self) {
+        if let (Some(handle), Some(window)) = (self.handle, window()) {
+            window.clear_timeout_with_handle(handle);
+        }
+    }
+}
+
+/// Milliseconds of Unix time.
 pub fn now() -> f64 {
     js_sys::Date::now()
 }

@@ -112,10 +112,16 @@ fn authorization(token: &str) -> (&'static str, String) {
 }
 
 impl Backend {
+    /// Whether an engine answers there. A server without one offers its labs, and they run in the page.
+    pub fn has_engine(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
     fn new(description: SessionDescription, token: String) -> Self {
         let nodes = description
             .nodes
             .into_iter()
+            .filter(|_| description.engine != "none")
             .map(|node| {
                 let client = EngineClient::new(format!("nodes/{}/engine", node.name), Some(token.clone()));
                 (node.name, Arc::new(client) as Arc<dyn DockerApi>)

@@ -2,6 +2,7 @@
 
 mod backend;
 mod engine_client;
+mod simulated;
 
 use std::{fmt, sync::Arc};
 
@@ -12,6 +13,9 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 
 pub use backend::{Backend, LabEntry, probe, token};
 pub use engine_client::EngineClient;
+use simulated::Simulated;
+
+use crate::browser;
 
 /// The switch in the top bar.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -83,6 +87,11 @@ impl std::ops::Deref for SharedSession {
 }
 
 /// A session inside this page.
-pub fn simulator(_meta: &docklab_scenario::Meta) -> Result<SharedSession, String> {
-    Err("This build has no simulator. Start `docklab serve` and open the address that it prints.".to_owned())
+pub fn simulator(meta: &docklab_scenario::Meta) -> Result<SharedSession, String> {
+    let milliseconds = browser::now();
+    let now = jiff::Timestamp::from_millisecond(milliseconds as i64)
+        .map_err(|error| format!("The browser's clock cannot be used ({error})."))?;
+    let (session, pump) = Simulated::start(&meta.nodes, now, milliseconds.to_bits())?;
+    browser::spawn(pump.run());
+    Ok(SharedSession(Arc::new(session)))
 }

@@ -1,0 +1,179 @@
+//! A session inside this page: simulated nodes with engines, on virtual time that follows the browser's clock.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use docklab_api::DockerApi;
+use docklab_scenario::{HttpAnswer, HttpRequest, Workspace, WorkspaceError};
+use docklab_sim::{NodeShell, World};
+use docklab_simulator::Simulator;
+use futures::{
+    FutureExt as _, StreamExt as _,
+    channel::{mpsc, oneshot},
+    future::{self, Either},
+};
+
+use super::{EngineKind, Session, TerminalInput, TerminalLink};
+use crate::browser;
+
+/// The most time that passes at once. A laptop that slept through the night does not have to catch up with it.
+const LONGEST_LEAP: Duration = Duration::from_secs(60);
+
+/// Simulated nodes. Their world ends with the last handle to the session.
+pub(super) struct Simulated {
+    simulator: Simulator,
+    /// Dropping it ends the task that lets time pass.
+    _running: oneshot::Sender<()>,
+}
+
+impl Simulated {
+    /// Starts the nodes. The date in the world is `now`.
+    pub(super) fn start(names: &[String], now: jiff::Timestamp, seed: u64) -> Result<(Self, Pump), String> {
+        let world = World::new(now, seed);
+        let (sender, wakes) = mpsc::channel(1);
+        world.set_wake_hook(move || {
+            // One waiting wake is enough: it makes everything run that is ready.
+            let _ = sender.clone().try_send(());
+        });
+        // Nothing here waits for the outside, so this returns at once.
+        let simulator = world
+            .block_on(Simulator::open(world.clone(), names))
+            .map_err(|error| format!("The simulated nodes did not start ({error})."))?;
+        let (running, stopped) = oneshot::channel();
+        Ok((Self { simulator, _running: running }, Pump { world, wakes, stopped }))
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        self.simulator.world().shutdown();
+    }
+}
+
+/// Lets a world run in the browser: at once when something is ready, and when its next timer is due.
+pub(super) struct Pump {
+    world: World,
+    wakes: mpsc::Receiver<()>,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl Pump {
+    /// Runs until the session is dropped.
+    pub(super) async fn run(mut self) {
+        let mut last = browser::now();
+        loop {
+            let now = browser::now();
+            let passed = Duration::from_secs_f64((now - last).max(0.0) / 1000.0).min(LONGEST_LEAP);
+            last = now;
+            self.world.pump(passed);
+            // Whatever woke the world until now has just run.
+            while self.wakes.try_recv().is_ok() {}
+            let speed = self.world.speed();
+            let next_timer = self.world.next_timer().filter(|_| speed > 0.0);
+            let due = match next_timer {
+                Some(wait) => Either::Left(browser::Timeout::after(wait.div_f64(speed))),
+                None => Either::Right(future::pending()),
+            };
+            let woken = future::select(self.wakes.next(), due);
+            if let Either::Left(_) = future::select(&mut self.stopped, woken).await {
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Workspace for Simulated {
+    fn nodes(&self) -> Vec<(String, Arc<dyn DockerApi>)> {
+        self.simulator.engines()
+    }
+
+    async fn http(&self, node: &str, request: HttpRequest) -> Result<HttpAnswer, WorkspaceError> {
+        self.simulator.http(node, request).await
+    }
+
+    async fn read_file(&self, node: &str, path: &str) -> Result<Option<Bytes>, WorkspaceError> {
+        self.simulator.read_file(node, path).await
+    }
+}
+
+#[async_trait]
+impl Session for Simulated {
+    fn engine(&self) -> EngineKind {
+        EngineKind::Simulator
+    }
+
+    fn open_terminal(&self, node: &str, columns: u16, rows: u16) -> Result<TerminalLink, WorkspaceError> {
+        let found =
+            self.simulator.node(Some(node)).ok_or_else(|| WorkspaceError(format!("there is no node {node}")))?;
+        let (shell, mut shown) =
+            NodeShell::open(&found.node, rows, columns).map_err(|error| WorkspaceError(error.to_string()))?;
+        let (input, mut typed) = mpsc::unbounded();
+        let (print, output) = mpsc::unbounded();
+        self.simulator.world().spawn(async move {
+            let incoming = async {
+                while let Some(message) = typed.next().await {
+                    match message {
+                        TerminalInput::Bytes(bytes) => shell.write(&bytes),
+                        TerminalInput::Resize { columns, rows } => shell.resize(rows, columns),
+                    }
+                }
+                // The terminal was closed.
+                shell.close();
+            };
+            let outgoing = async {
+                while let Some(bytes) = shown.next().await {
+                    if print.unbounded_send(bytes).is_err() {
+                        break;
+                    }
+                }
+            };
+            let ended = future::select(Box::pin(incoming), Box::pin(outgoing));
+            future::select(Box::pin(shell.exit()), ended).await;
+            // What the shell has printed last.
+            while let Some(Some(bytes)) = shown.next().now_or_never() {
+                if print.unbounded_send(bytes).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(TerminalLink { input, output })
+    }
+
+    async fn save_file(&self, node: &str, path: &str, content: &str) -> Result<(), WorkspaceError> {
+        self.simulator.save_file(Some(node), path, content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_runs_and_exit_ends_the_terminal() {
+        let names = vec!["node1".to_owned()];
+        let (session, _pump) = Simulated::start(&names, jiff::Timestamp::UNIX_EPOCH, 1).unwrap();
+        let link = session.open_terminal("node1", 80, 24).unwrap();
+        let typed = TerminalInput::Bytes("docker run --rm ubuntu echo from-$((40 + 2))\rexit\r".into());
+        link.input.unbounded_send(typed).unwrap();
+        let printed: Vec<Bytes> = session.simulator.world().block_on(link.output.collect());
+        let printed = String::from_utf8(printed.concat()).unwrap();
+        assert!(printed.contains("\nfrom-42\r\n"), "{printed}");
+        assert!(printed.ends_with("exit\r\n"), "{printed}");
+    }
+
+    #[test]
+    fn a_saved_file_is_in_the_working_directory() {
+        let names = vec!["node1".to_owned(), "node2".to_owned()];
+        let (session, _pump) = Simulated::start(&names, jiff::Timestamp::UNIX_EPOCH, 1).unwrap();
+        let world = session.simulator.world().clone();
+        world.block_on(session.save_file("node2", "app/app.py", "print(1)\n")).unwrap();
+        let node = session.simulator.node(Some("node2")).unwrap().node.clone();
+        let (stdout, ..) = world.block_on(node.run_script("cat app/app.py"));
+        assert_eq!(stdout, "print(1)\n");
+        let read = world.block_on(session.read_file("node2", "app/app.py")).unwrap();
+        assert_eq!(read.as_deref(), Some(b"print(1)\n".as_slice()));
+        assert_eq!(world.block_on(session.read_file("node1", "app/app.py")).unwrap(), None);
+    }
+}
