@@ -149,7 +149,7 @@ pub(crate) async fn test(arguments: TestArguments) -> Result<i32> {
     for file in &arguments.files {
         let scenario = load(file, &arguments.variables)?;
         let report = match arguments.engine {
-            EngineKind::Sim => sim::test(&scenario).await?,
+            EngineKind::Sim => sim::test(&scenario, arguments.verbose).await?,
             EngineKind::Docker => {
                 let directory = tempfile::tempdir().context("making a directory for the test")?;
                 let session = Session::around(docker_address()?, directory.path().to_owned())?;

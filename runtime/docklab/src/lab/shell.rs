@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Frames the exit status that the shell prints whenever it would show its prompt (ASCII record separator).
-const MARK: char = '\u{1e}';
+pub(super) const MARK: char = '\u{1e}';
 /// Silence after which a program that reads from the terminal is taken to wait for input.
 const QUIET: Duration = Duration::from_millis(250);
 /// How long a block of commands may take; pulls and builds are long.
@@ -161,7 +161,7 @@ impl Shell {
 }
 
 /// Text without control sequences (ECMA-48 CSI, OSC and two-character escapes) and carriage returns.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut output = String::new();
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {

@@ -2,15 +2,27 @@
 
 mod shell;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use docklab_api::{ApiResult, Events, SystemApi as _, models::EventMessage};
 use docklab_scenario::{Commands, Mode, PlayError, Played, Player, Scenario, TestReport, Workspace};
 use docklab_sim::World;
 use docklab_simulator::{SimulatedNode, Simulator};
-use futures::{FutureExt as _, StreamExt as _, future, stream, stream::BoxStream};
+use futures::{
+    StreamExt as _,
+    future::{self, Either},
+    stream::{self, BoxStream},
+};
 
 use shell::Shell;
 
@@ -24,21 +36,63 @@ const SEED: u64 = 1;
 pub(super) async fn test(scenario: &Scenario, is_verbose: bool) -> Result<TestReport> {
     let scenario = scenario.clone();
     // The world runs on one thread until the test is through; nothing of it waits for this process.
-    let report = tokio::task::spawn_blocking(move || play(&scenario, is_verbose)).await.context("playing the lab")?;
-    Ok(report?)
+    tokio::task::spawn_blocking(move || play(&scenario, is_verbose)).await.context("playing the lab")?
 }
 
 fn play(scenario: &Scenario, is_verbose: bool) -> Result<TestReport> {
-    let world = World::new(jiff::Timestamp::now(), SEED);
+    let world = new_world();
+    let current = Arc::new(Mutex::new(world.clone()));
+    let names = scenario.meta.nodes.clone();
+    let session = drive(&current, open(&world, &names))??;
+    let shells = Vec::new();
     let mut player = SimulatedPlayer {
-        names: scenario.meta.nodes.clone(),
-        session: world.block_on(open(&world, &scenario.meta.nodes))?,
-        world: world.clone(),
+        current: current.clone(),
+        names,
+        world,
+        session,
+        shells,
+        deadline: Duration::ZERO,
         is_verbose,
     };
-    let report = world.block_on(docklab_scenario::test(scenario, &mut player));
-    world.shutdown();
+    let report = drive(&current, docklab_scenario::test(scenario, &mut player))?;
+    player.shells.clear();
+    lock(&current).shutdown();
     report.with_context(|| format!("playing {}", scenario.meta.title))
+}
+
+fn new_world() -> World {
+    World::new(jiff::Timestamp::now(), SEED)
+}
+
+fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Runs the current world, which a reset exchanges, until `future` is done. Virtual time passes whenever all wait for it.
+fn drive<T>(current: &Mutex<World>, future: impl Future<Output = T>) -> Result<T> {
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(woken.clone());
+    let mut future = pin!(future);
+    loop {
+        if woken.0.swap(false, Ordering::AcqRel)
+            && let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            return Ok(value);
+        }
+        let world = lock(current).clone();
+        world.run_until_stalled();
+        if !woken.0.load(Ordering::Acquire) && !world.step() {
+            bail!("the simulated session is stuck: nothing in it waits for time");
+        }
+    }
 }
 
 /// A world's nodes, and the events of their engines.
@@ -58,6 +112,9 @@ async fn open(world: &World, names: &[String]) -> ApiResult<Opened> {
 
 /// Plays a lab in shells of simulated nodes.
 struct SimulatedPlayer {
+    /// The world that is being driven; [`SimulatedPlayer::world`] is the same one, except during a reset.
+    current: Arc<Mutex<World>>,
+    names: Vec<String>,
     world: World,
     session: Opened,
     shells: Vec<(String, Shell)>,
@@ -65,4 +122,96 @@ struct SimulatedPlayer {
     deadline: Duration,
     /// Tell on standard error what is being played.
     is_verbose: bool,
+}
+
+fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
+    PlayError { operation: operation.to_owned(), reason: error.to_string() }
+}
+
+impl SimulatedPlayer {
+    fn node(&self, name: Option<&str>) -> Result<SimulatedNode, PlayError> {
+        let found = self.session.simulator.node(name);
+        found.cloned().ok_or_else(|| failed("choose a node", format!("there is no node `{}`", name.unwrap_or("node1"))))
+    }
+
+    /// A terminal of the node in which nothing runs.
+    async fn free_shell(&mut self, node: &SimulatedNode) -> Result<&mut Shell, PlayError> {
+        let free = self.shells.iter().position(|(name, shell)| name == node.node.name() && !shell.is_busy);
+        let index = match free {
+            Some(index) => index,
+            None => {
+                let shell = Shell::open(&self.world, node).await.map_err(|error| failed("open a terminal", error))?;
+                self.shells.push((node.node.name().to_owned(), shell));
+                self.shells.len() - 1
+            }
+        };
+        Ok(&mut self.shells[index].1)
+    }
+}
+
+#[async_trait]
+impl Player for SimulatedPlayer {
+    fn engine(&self) -> &str {
+        "sim"
+    }
+
+    fn workspace(&self) -> Arc<dyn Workspace> {
+        Arc::new(self.session.simulator.clone())
+    }
+
+    async fn reset(&mut self) -> Result<(), PlayError> {
+        if self.is_verbose {
+            eprintln!("(a fresh session)");
+        }
+        self.shells.clear();
+        let world = new_world();
+        // Whoever drives this future goes on with the new world.
+        let former = std::mem::replace(&mut *lock(&self.current), world.clone());
+        former.shutdown();
+        self.session = open(&world, &self.names).await.map_err(|error| failed("open a session", error))?;
+        self.world = world;
+        Ok(())
+    }
+
+    async fn run(&mut self, commands: &Commands) -> Result<Played, PlayError> {
+        let node = self.node(commands.node.as_deref())?;
+        let (is_verbose, world) = (self.is_verbose, self.world.clone());
+        let started = world.elapsed();
+        if is_verbose {
+            eprint!("{}$ {}", node.node.name(), commands.text.lines().collect::<Vec<_>>().join("; "));
+        }
+        let shell = self.free_shell(&node).await?;
+        let played = match commands.mode {
+            Mode::Wait => shell.run(&commands.text).await.map(|(output, status)| (output, Some(status))),
+            Mode::Keep => shell.keep(&commands.text).await,
+            Mode::Interrupt => match shell.keep(&commands.text).await {
+                Ok((output, None)) => shell.interrupt().await.map(|(rest, status)| (output + &rest, Some(status))),
+                ended => ended,
+            },
+            Mode::Interactive => shell.interact(&commands.text).await.map(|(output, status)| (output, Some(status))),
+        };
+        if is_verbose {
+            eprintln!("  ({:.1} simulated s)", (world.elapsed() - started).as_secs_f64());
+        }
+        let (output, exit) = match played {
+            // `exit` was typed into the outermost shell. It stays marked as busy, so that nobody uses it again.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => (error.to_string(), None),
+            other => other.map_err(|error| failed("play the commands", error))?,
+        };
+        self.deadline = world.elapsed() + PATIENCE;
+        Ok(Played { output, exit })
+    }
+
+    async fn save(&mut self, node: Option<&str>, path: &str, content: &str) -> Result<(), PlayError> {
+        self.session.simulator.save_file(node, path, content).map_err(|error| failed("save the file", error))
+    }
+
+    async fn wait_for_change(&mut self) -> bool {
+        let left = self.deadline.saturating_sub(self.world.elapsed());
+        let event = self.session.events.next();
+        match future::select(event, self.world.sleep(left.min(LOOK_AGAIN))).await {
+            Either::Left((None, _)) => false,
+            _ => self.world.elapsed() < self.deadline,
+        }
+    }
 }

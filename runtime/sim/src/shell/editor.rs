@@ -91,6 +91,7 @@ fn prompt(shell: &Shell) -> String {
         .replace("\\h", &shell.process.space.hostname())
         .replace("\\w", &cwd)
         .replace("\\$", sign)
+        .replace("$?", &shell.status.to_string())
         .replace("\\[", "")
         .replace("\\]", "")
         .replace("\\e", "\x1b")
