@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use docklab_linux::{LinuxHost, LinuxOptions};
 use tempfile::TempDir;
 
 use crate::{docklab, leftovers, seed};
@@ -143,10 +144,13 @@ impl Drop for Engine {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         }
         self.child.wait().ok();
+        // An engine keeps its bridges and rules for the next one over the same directory; there will be none.
+        let purged = LinuxHost::purge(&LinuxOptions::beneath(self.directory().join("root"), &self.name));
         if std::thread::panicking() {
             eprintln!("the engine's log: {}", fs::read_to_string(self.directory().join("log")).unwrap_or_default());
             return;
         }
+        purged.expect("removing the engine's bridges, rules and cgroups");
         let left = leftovers(&self.name, &self.directory());
         assert!(left.is_empty(), "the engine left behind: {left:#?}");
     }

@@ -1,9 +1,7 @@
 use std::{fs, path::Path, process::Command};
 
-/// What an engine has left on the machine: mounts and processes of its directory; interfaces, network namespaces and
-/// cgroups of its name.
-///
-/// An engine may keep its bridge, so that the next one finds it: only what belongs to a container counts.
+/// What an engine that has been purged left on the machine: mounts and processes of its directory; links, firewall tables
+/// and cgroups of its name.
 pub fn leftovers(name: &str, directory: &Path) -> Vec<String> {
     let mut left = Vec::new();
     let directory = directory.to_string_lossy();
@@ -13,29 +11,28 @@ pub fn leftovers(name: &str, directory: &Path) -> Vec<String> {
     left.extend(processes(&directory).into_iter().map(|process| format!("process: {process}")));
     let links = Command::new("ip").args(["-o", "link"]).output().map(|output| output.stdout).unwrap_or_default();
     for line in String::from_utf8_lossy(&links).lines() {
-        let is_bridge = line.split_whitespace().nth(1).is_some_and(|link| !link.contains('@'));
-        if line.split_whitespace().nth(1).is_some_and(|link| link.starts_with(name)) && !is_bridge {
+        if line.split_whitespace().nth(1).is_some_and(|link| link.starts_with(name)) {
             left.push(format!("link: {line}"));
         }
     }
+    let tables = Command::new("nft").args(["list", "tables"]).output().map(|output| output.stdout).unwrap_or_default();
+    let tables = String::from_utf8_lossy(&tables).into_owned();
+    left.extend(tables.lines().filter(|line| line.contains(name)).map(|line| format!("firewall: {line}")));
     let roots = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
     for root in roots {
-        left.extend(cgroups(&root.join(name)).into_iter().map(|cgroup| format!("cgroup: {cgroup}")));
+        // Of a v1 hierarchy below the controller's directory, of a v2 one at the top.
+        for parent in [root.join("docklab"), root.clone()] {
+            let cgroup = parent.join(name);
+            if cgroup.is_dir() {
+                left.push(format!("cgroup: {}", cgroup.display()));
+            }
+        }
+    }
+    let cgroup = Path::new("/sys/fs/cgroup/docklab").join(name);
+    if cgroup.is_dir() {
+        left.push(format!("cgroup: {}", cgroup.display()));
     }
     left
-}
-
-/// Cgroups below an engine's own that still hold a process.
-fn cgroups(root: &Path) -> Vec<String> {
-    let mut held = Vec::new();
-    for entry in fs::read_dir(root).into_iter().flatten().filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
-        let members = fs::read_to_string(entry.path().join("cgroup.procs")).unwrap_or_default();
-        if !members.trim().is_empty() {
-            held.push(entry.path().display().to_string());
-        }
-        held.extend(cgroups(&entry.path()));
-    }
-    held
 }
 
 fn processes(directory: &str) -> Vec<String> {

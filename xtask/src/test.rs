@@ -27,8 +27,7 @@ const PORTABLE: [&str; 7] = [
 ];
 
 /// Labs and the engines on which every route of theirs is known to hold. The swarm lab waits for sessions of several nodes.
-const PROVEN: [(&str, &str); 2] =
-    [("01-running-a-container.md", "docklab"), ("02-images.md", "docklab")];
+const PROVEN: [(&str, &str); 2] = [("01-running-a-container.md", "docklab"), ("02-images.md", "docklab")];
 
 /// Where end-to-end tests write which of them they could not run, and why: `NAME: REASON`, one a line.
 const SKIPS: &str = "target/test-skips";
@@ -59,7 +58,7 @@ pub(crate) fn test(filters: &[&str], complete: bool) -> Result<bool> {
     let root = progress::workspace_root();
     let mut run = Run { filters, report: Report::default() };
     let packages = prepare();
-    run.item("set-up", || Ok(packages.as_ref().map_or_else(|error| missing(error), |()| Outcome::of(true, ""))));
+    run.item("set-up", || Ok(packages.as_ref().map_or_else(missing, |()| Outcome::of(true, ""))));
     run.item("fmt", || Ok(cargo(&root, &["fmt", "--all", "--check"])));
     run.item("clippy", || {
         Ok(cargo(&root, &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))

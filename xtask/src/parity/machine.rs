@@ -56,14 +56,14 @@ impl Machine {
     pub(crate) fn docklab(program: &Path) -> Result<Self> {
         let directory = new_directory()?;
         let socket = directory.path().join("docker.sock");
-        let cgroup = format!("dp{:04x}", std::process::id() & 0xffff);
+        let name = format!("dp{:04x}", std::process::id() & 0xffff);
         let script = format!(
-            "ip link set lo up && exec {} engine --root {} --socket {} --name {cgroup}",
+            "ip link set lo up && exec {} engine --root {} --socket {} --name {name}",
             program.display(),
             directory.path().join("engine").display(),
             socket.display(),
         );
-        Self::start(directory, &script, socket, cgroup)
+        Self::start(directory, &script, socket, format!("docklab/{name}"))
     }
 
     /// A real dockerd out of Debian's development suite.

@@ -23,7 +23,7 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b[a-z]{3,}_[a-z]{3,}\b", "<name>"),
         (r"/tmp/\.tmp[A-Za-z0-9]{6}", "<directory>"),
         (r" +", " "),
-        (r" *(\r?\n|$)", "\n"),
+        (r"[ \r]*(\n|$)", "\n"),
     ];
     rules.into_iter().filter_map(|(rule, replacement)| Some((Regex::new(rule).ok()?, replacement))).collect()
 });
