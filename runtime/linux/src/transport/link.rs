@@ -34,7 +34,7 @@ struct TcpLink {
 }
 
 impl TcpLink {
-    fn new(stream: TcpStream, peer: IpAddr) -> Arc<dyn Link> {
+    fn over(stream: TcpStream, peer: IpAddr) -> Arc<dyn Link> {
         // Small messages must not wait for more; where the option is not to be had they only come later.
         let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.into_split();
@@ -63,8 +63,9 @@ impl Link for TcpLink {
     }
     async fn send(&self, message: Bytes) -> HostResult<()> {
         let length = u32::try_from(message.len()).ok().filter(|length| *length <= MAX_MESSAGE);
-        let length = length
-            .ok_or_else(|| HostError::Network(format!("a message of {} bytes is too long for a link", message.len())))?;
+        let length = length.ok_or_else(|| {
+            HostError::Network(format!("a message of {} bytes is too long for a link", message.len()))
+        })?;
         let mut writer = self.writer.lock().await;
         let write = async {
             writer.write_all(&length.to_be_bytes()).await?;
@@ -96,7 +97,7 @@ pub(super) async fn listen(port: u16) -> HostResult<BoxStream<'static, Arc<dyn L
     let links = futures::stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => return Some((TcpLink::new(stream, peer.ip()), listener)),
+                Ok((stream, peer)) => return Some((TcpLink::over(stream, peer.ip()), listener)),
                 Err(error) => {
                     tracing::warn!(%error, "a link could not be accepted");
                     // Out of descriptors: some will be given back.
@@ -111,7 +112,7 @@ pub(super) async fn listen(port: u16) -> HostResult<BoxStream<'static, Arc<dyn L
 pub(super) async fn dial(address: SocketAddr) -> HostResult<Arc<dyn Link>> {
     let failed = |cause: String| HostError::Network(format!("dial tcp {address}: {cause}"));
     match timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(TcpLink::new(stream, address.ip())),
+        Ok(Ok(stream)) => Ok(TcpLink::over(stream, address.ip())),
         Ok(Err(error)) => Err(failed(match error.kind() {
             io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
             io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
@@ -132,7 +133,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let ours = dial(address).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
-        let theirs = TcpLink::new(stream, peer.ip());
+        let theirs = TcpLink::over(stream, peer.ip());
         for message in ["one", "", "three"] {
             ours.send(Bytes::from(message)).await.unwrap();
         }
