@@ -102,9 +102,7 @@ impl Engine {
                 return Err(ApiError::forbidden(format!("only one instance of \"{driver}\" network is allowed")));
             }
             other => {
-                return Err(ApiError::not_found(format!(
-                    "could not find plugin {other} in v1 plugin registry: plugin not found"
-                )));
+                return Err(ApiError::not_found(format!("plugin {other:?} not found")));
             }
         }
         if body.enable_ipv6 == Some(true) {
