@@ -55,6 +55,12 @@ pub async fn run(argv: Vec<String>, api: Arc<dyn DockerApi>, console: Arc<dyn Co
             return 0;
         }
         Parsed::Wrong { message, status } => {
+            if is_build(words)
+                && let Err(error) = commands::image::build::notice(&context).await
+            {
+                context.stderr(format!("{}\n", error.message)).await;
+                return error.status;
+            }
             context.stderr(format!("{message}\n")).await;
             return status;
         }
@@ -71,5 +77,14 @@ pub async fn run(argv: Vec<String>, api: Arc<dyn DockerApi>, console: Arc<dyn Co
             }
             status
         }
+    }
+}
+
+fn is_build(words: &[String]) -> bool {
+    let mut words = words.iter().map(String::as_str);
+    match words.next() {
+        Some("build") => true,
+        Some("image" | "builder") => words.next() == Some("build"),
+        _ => false,
     }
 }

@@ -79,6 +79,7 @@ const CONTEXTS: &[(&str, &str)] =
 /// `docker context ls`: the default context alone.
 pub(crate) async fn contexts(context: &Context, call: &Invocation) -> CliResult {
     let endpoint = context.console.variable("DOCKER_HOST");
+    let overridden = endpoint.is_some();
     let name = if call.flags.is_set("quiet") || call.flags.given("format") { "default" } else { "default *" };
     let rows = [vec![
         ("Name", name.to_owned()),
@@ -89,5 +90,13 @@ pub(crate) async fn contexts(context: &Context, call: &Invocation) -> CliResult 
     let columns = vec!["Name", "Description", "DockerEndpoint", "Error"];
     let listing = Listing { headers: CONTEXTS, columns, quiet: "Name" };
     context.stdout(listing.render(call.flags.text("format"), call.flags.is_set("quiet"), &rows)?).await;
+    if overridden {
+        context
+            .error_line(
+                "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set \
+                 the global --context flag, or unset DOCKER_HOST environment variable.",
+            )
+            .await;
+    }
     Ok(0)
 }

@@ -37,8 +37,8 @@ pub(crate) async fn inspect(context: &Context, call: &Invocation) -> CliResult {
         context.line(text).await;
     } else {
         let source = format.replace("\\t", "\t").replace("\\n", "\n");
-        let template =
-            Template::parse(&source).map_err(|error| CliError::new(format!("template parsing error: {error}")))?;
+        let template = Template::parse(&source)
+            .map_err(|error| CliError::with_status(64, format!("template parsing error: {error}")))?;
         for object in &found {
             match template.execute(object) {
                 Ok(text) => context.line(text).await,

@@ -102,15 +102,10 @@ pub(crate) async fn login(context: &Context, call: &Invocation) -> CliResult {
 pub(crate) async fn logout(context: &Context, call: &Invocation) -> CliResult {
     let address = server(call);
     let mut config = read_config(context).await?;
-    let known = config.get("auths").and_then(Value::as_object).is_some_and(|auths| auths.contains_key(&address));
-    if !known {
-        context.line(format!("Not logged in to {address}")).await;
-        return Ok(0);
-    }
     context.line(format!("Removing login credentials for {address}")).await;
-    if let Some(auths) = config.get_mut("auths").and_then(Value::as_object_mut) {
-        auths.remove(&address);
+    let removed = config.get_mut("auths").and_then(Value::as_object_mut).and_then(|auths| auths.remove(&address));
+    if removed.is_some() {
+        write_config(context, &config).await?;
     }
-    write_config(context, &config).await?;
     Ok(0)
 }

@@ -3,11 +3,10 @@ use serde_json::json;
 use crate::{
     commands::{
         container::create::labels,
-        joined,
         json::{boolean, pairs, strings, text, value},
     },
     context::{Context, Invocation},
-    error::{CliResult, daemon_message},
+    error::{CliError, CliResult, daemon_message},
     format::{self, Listing, Row},
 };
 
@@ -94,7 +93,8 @@ pub(crate) async fn remove(context: &Context, call: &Invocation) -> CliResult {
             }
         }
     }
-    if failed { joined(vec![String::new()]) } else { Ok(0) }
+    // Docker closes with its bare status error once every failure has been printed.
+    if failed { Err(CliError::new("exit status 1")) } else { Ok(0) }
 }
 
 pub(crate) async fn connect(context: &Context, call: &Invocation) -> CliResult {

@@ -7,6 +7,7 @@ use crate::{
     commands::{
         container::create::{labels, mount},
         json::{list, number, text, value},
+        service_flags,
         swarm::title,
     },
     context::{Context, Invocation},
@@ -152,7 +153,7 @@ pub(crate) async fn create(context: &Context, call: &Invocation) -> CliResult {
     let arguments = call.arguments.get(1..).unwrap_or_default();
     let environment = crate::commands::container::create::environment(context, call).await?;
     let mut container = json!({
-        "Image": call.argument(0), "Init": flags.is_set("init"), "DNSConfig": {},
+        "Image": service_flags::image(call.argument(0)), "Init": flags.is_set("init"), "DNSConfig": {},
         "Labels": labels(&flags.list("container-label")),
     });
     for (key, given) in [("Args", json!(arguments)), ("Mounts", json!(mounts)), ("Env", environment)] {
@@ -172,6 +173,7 @@ pub(crate) async fn create(context: &Context, call: &Invocation) -> CliResult {
         spec["EndpointSpec"]["Ports"] = json!(ports);
     }
     apply_policies(call, &mut spec);
+    service_flags::apply(context, call, &mut spec).await?;
     let warning = if flags.is_set("no-resolve-image") { None } else { pin_image(context, &mut spec).await };
     let spec = serde_json::from_value(spec)?;
     let answer = value(&context.api.create_service(spec, None).await?);
@@ -338,7 +340,7 @@ pub(crate) async fn update(context: &Context, call: &Invocation) -> CliResult {
     let rollback = flags.is_set("rollback") || call.command.path == "service rollback";
     let mut warning = None;
     if let Some(image) = flags.get("image") {
-        spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(image);
+        spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(service_flags::image(image));
         if !flags.is_set("no-resolve-image") {
             warning = pin_image(context, &mut spec).await;
         }
@@ -366,14 +368,12 @@ pub(crate) async fn update(context: &Context, call: &Invocation) -> CliResult {
     if flags.given("env-add") || flags.given("env-rm") {
         spec["TaskTemplate"]["ContainerSpec"]["Env"] = json!(environment);
     }
+    // Removals first: a port that is removed may be added anew.
+    service_flags::apply(context, call, &mut spec).await?;
     for given in flags.list("publish-add") {
         let mut ports = list(&spec, "/EndpointSpec/Ports").to_vec();
         ports.push(port(&given)?);
         spec["EndpointSpec"]["Ports"] = json!(ports);
-    }
-    for added in flags.list("label-add") {
-        let (key, text) = added.split_once('=').unwrap_or((&added, ""));
-        spec["Labels"][key] = json!(text);
     }
     apply_policies(call, &mut spec);
     let constraints = flags.list("constraint-add");
@@ -401,7 +401,7 @@ pub(crate) async fn scale(context: &Context, call: &Invocation) -> CliResult {
     for argument in &call.arguments {
         let Some((name, count)) = argument.split_once('=') else {
             return Err(CliError::new(format!(
-                "invalid scale specifier '{argument}'\nSee 'docker service scale --help'.\n\nUsage:  docker service scale SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\nScale one or multiple replicated services"
+                "invalid scale specifier '{argument}'.\nSee 'docker service scale --help'.\n\nUsage:  docker service scale SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\nScale one or multiple replicated services"
             )));
         };
         let Ok(replicas) = count.parse::<u64>() else {

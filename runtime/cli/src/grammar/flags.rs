@@ -1,7 +1,11 @@
-use crate::grammar::{
-    help::usage_line,
-    table::{Arity, Command, FlagSpec, find},
-    values,
+use crate::{
+    context::Invocation,
+    error::CliError,
+    grammar::{
+        help::usage_line,
+        table::{Arity, Command, FlagSpec, find},
+        values,
+    },
 };
 
 /// The flags that were given, in order.
@@ -158,11 +162,17 @@ fn shown_path(command: &'static Command, typed: &str) -> String {
 }
 
 fn wrong(command: &Command, path: &str, message: &str) -> Parsed {
+    Parsed::Wrong { message: with_usage(command, path, message), status: 125 }
+}
+
+fn with_usage(command: &Command, path: &str, message: &str) -> String {
     let usage = usage_line(command, path);
-    Parsed::Wrong {
-        message: format!("{message}\n\nUsage:  {usage}\n\nRun '{path} --help' for more information"),
-        status: 125,
-    }
+    format!("{message}\n\nUsage:  {usage}\n\nRun '{path} --help' for more information")
+}
+
+/// For a flag whose value only the command itself can judge.
+pub(crate) fn misused(call: &Invocation, message: &str) -> CliError {
+    CliError::with_status(125, with_usage(call.command, &call.path, message))
 }
 
 type Split = (Vec<String>, Vec<String>);

@@ -52,7 +52,8 @@ pub(crate) fn help(command: &Command, path: &str, width: usize, console: &dyn Co
 }
 
 fn write_group(text: &mut String, command: &Command, group: &str, title: &str) {
-    let members: Vec<_> = command.subcommands.iter().filter(|sub| sub.group == group).collect();
+    let members: Vec<_> =
+        command.subcommands.iter().filter(|sub| sub.group == group && sub.name != "checkpoint").collect();
     if members.is_empty() {
         return;
     }
@@ -66,14 +67,16 @@ fn write_group(text: &mut String, command: &Command, group: &str, title: &str) {
 }
 
 fn write_flags(text: &mut String, title: &str, command: &Command, width: usize, console: &dyn Console) {
-    if command.flags.is_empty() {
+    // Docker hides what this engine's platform does not have.
+    let flags: Vec<&FlagSpec> = command.flags.iter().filter(|flag| !flag.text.ends_with("(Windows only)")).collect();
+    if flags.is_empty() {
         return;
     }
-    let heads: Vec<String> = command.flags.iter().map(head).collect();
+    let heads: Vec<String> = flags.iter().map(|flag| head(flag)).collect();
     let column = heads.iter().map(String::len).max().unwrap_or(0) + 3;
     let _ = write!(text, "\n{title}:\n");
     let home = console.variable("HOME").unwrap_or_else(|| "/root".to_owned());
-    for (flag, head) in command.flags.iter().zip(&heads) {
+    for (flag, head) in flags.iter().zip(&heads) {
         let usage = flag.text.replace("\"/root/", &format!("\"{home}/"));
         let lines: Vec<String> = usage.lines().map(|line| wrap(column, width.saturating_sub(1), line)).collect();
         let indent = format!("\n{}", " ".repeat(column));

@@ -5,7 +5,7 @@ mod help;
 mod table;
 mod values;
 
-pub(crate) use flags::{Flags, Parsed, parse};
+pub(crate) use flags::{Flags, Parsed, misused, parse};
 pub(crate) use help::help;
 pub(crate) use table::{Command, commands, find};
 pub(crate) use values::{parse_bytes, parse_duration};

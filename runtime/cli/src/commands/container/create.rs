@@ -232,10 +232,17 @@ fn restart(text: &str) -> CliResult<Value> {
         .parse()
         .map_err(|_| CliError::new("invalid restart policy format: maximum retry count must be an integer"))?;
     let name = if name.is_empty() { "no" } else { name };
+    // The engine's own refusal: a typed request cannot carry an unknown name to it.
+    if !matches!(name, "no" | "always" | "on-failure" | "unless-stopped") {
+        return Err(CliError::new(format!(
+            "Error response from daemon: invalid restart policy: unknown policy '{name}'; \
+             use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )));
+    }
     Ok(json!({"Name": name, "MaximumRetryCount": count}))
 }
 
-fn health(call: &Invocation) -> Option<Value> {
+pub(crate) fn health(call: &Invocation) -> Option<Value> {
     let flags = &call.flags;
     if flags.is_set("no-healthcheck") {
         return Some(json!({"Test": ["NONE"]}));
@@ -296,6 +303,9 @@ fn publish(published: &[String], exposed: &[String]) -> CliResult<Ports> {
         let container = parts.next().unwrap_or_default();
         let host = parts.next().unwrap_or_default();
         let ip = parts.next().unwrap_or_default().trim_matches(['[', ']']);
+        if !ip.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
+            return Err(CliError::with_status(125, format!("invalid IP address: {ip}")));
+        }
         let (first, last) =
             range(container).ok_or_else(|| CliError::new(format!("invalid containerPort: {container}")))?;
         let host_range = if host.is_empty() {

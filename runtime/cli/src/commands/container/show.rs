@@ -45,7 +45,13 @@ pub(crate) async fn ps(context: &Context, call: &Invocation) -> CliResult {
         columns.push("Size");
     }
     let listing = Listing { headers: PS, columns, quiet: "ID" };
-    context.stdout(listing.render(flags.text("format"), flags.is_set("quiet"), &rows)?).await;
+    let quiet = flags.is_set("quiet");
+    let mut format = flags.text("format");
+    if quiet && !format.is_empty() {
+        context.error_line("WARNING: Ignoring custom format, because both --format and --quiet are set.").await;
+        format = "";
+    }
+    context.stdout(listing.render(format, quiet, &rows)?).await;
     Ok(0)
 }
 
@@ -171,8 +177,12 @@ pub(crate) async fn port(context: &Context, call: &Invocation) -> CliResult {
             }
         }
     }
-    if let Some(wanted) = wanted.filter(|_| lines.is_empty()) {
-        return Err(CliError::new(format!("no public port '{wanted}' published for {}", call.argument(0))));
+    if wanted.is_some() && lines.is_empty() {
+        return Err(CliError::new(format!(
+            "Error: No public port '{}' published for {}",
+            call.argument(1),
+            call.argument(0)
+        )));
     }
     for line in lines {
         context.line(line).await;

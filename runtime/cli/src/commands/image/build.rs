@@ -7,7 +7,7 @@ use crate::{
     console::{FileKind, Stream},
     context::{Context, Invocation},
     error::{CliError, CliResult},
-    format,
+    format, grammar,
 };
 
 const DEPRECATED: &str = "DEPRECATED: The legacy builder is deprecated and will be removed in a future release.\n            \
@@ -15,9 +15,8 @@ Install the buildx component to build images with BuildKit:\n            https:/
 const DISABLED: &str = "DEPRECATED: The legacy builder is deprecated and will be removed in a future release.\n            \
 BuildKit is currently disabled; enable it by removing the DOCKER_BUILDKIT=0\n            environment-variable.\n\n";
 
-/// `docker build` with the classic builder.
-pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
-    let flags = &call.flags;
+/// What the client says before it so much as looks at the command line of a build.
+pub(crate) async fn notice(context: &Context) -> CliResult<()> {
     let notice = match context.console.variable("DOCKER_BUILDKIT").as_deref() {
         Some("0" | "false") => DISABLED,
         Some("1" | "true") => {
@@ -28,17 +27,25 @@ pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
         _ => DEPRECATED,
     };
     context.stderr(notice).await;
+    Ok(())
+}
+
+/// `docker build` with the classic builder.
+pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
+    let flags = &call.flags;
+    notice(context).await?;
     for tag in flags.list("tag") {
         Reference::parse(&tag).map_err(|error| {
-            CliError::with_status(125, format!("invalid argument {tag:?} for \"-t, --tag\" flag: {error}"))
+            grammar::misused(call, &format!("invalid argument {tag:?} for \"-t, --tag\" flag: {error}"))
         })?;
     }
     let (archive, dockerfile) = archive(context, call).await?;
     let quiet = flags.is_set("quiet");
+    #[allow(clippy::cast_precision_loss)] // a size to show
+    let size = format::size4(archive.len() as f64);
+    let sending = format!("Sending build context to Docker daemon  {size:>8}");
     if !quiet {
-        #[allow(clippy::cast_precision_loss)] // a size to show
-        let size = format::size4(archive.len() as f64);
-        context.line(format!("Sending build context to Docker daemon  {size:>8}")).await;
+        context.line(&sending).await;
     }
     let pairs = |name: &str| {
         flags
@@ -70,7 +77,16 @@ pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
         ..BuildImage::default()
     };
     let body = futures::stream::iter([Ok(Bytes::from(archive))]).boxed();
-    let messages = context.api.build_image(options, body).await?;
+    let messages = match context.api.build_image(options, body).await {
+        Ok(messages) => messages,
+        Err(error) => {
+            // Quiet holds only while nothing goes wrong.
+            if quiet {
+                context.error_line(&sending).await;
+            }
+            return Err(error.into());
+        }
+    };
     let mut image = None;
     crate::progress::show(context, Stream::Stdout, messages, |value| {
         image = value.get("ID").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
