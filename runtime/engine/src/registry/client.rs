@@ -208,7 +208,8 @@ impl Client {
         for _ in 0..=REDIRECTS {
             let mut headers = headers.to_vec();
             // Another host than the registry (a blob's storage) must not see the token.
-            if let Some(authorization) = self.authorization.as_ref().filter(|_| url.starts_with(&self.base)) {
+            let is_ours = url.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with('/'));
+            if let Some(authorization) = self.authorization.as_ref().filter(|_| is_ours) {
                 headers.push(("Authorization".to_owned(), authorization.clone()));
             }
             let request = HttpRequest { method, url: url.clone(), headers, body: body(), insecure: false };

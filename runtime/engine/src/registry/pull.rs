@@ -177,7 +177,10 @@ impl Engine {
                 Ok(()) => {
                     let parent = index.checked_sub(1).map(|below| chains[below].as_str());
                     let unpacked = self.unpack_blob(layer, parent, &diff_ids[index], progress).await;
-                    self.host.remove_blob(&layer.digest).await.api()?;
+                    // An image may hold the same layer more than once; the last one to need the blob removes it.
+                    if layers[index + 1..].iter().all(|later| later.digest != layer.digest) {
+                        self.host.remove_blob(&layer.digest).await.api()?;
+                    }
                     unpacked.map(|size| sizes.push(size))
                 }
                 Err(error) => Err(error),
