@@ -47,7 +47,8 @@ fn container(call: &Invocation, spec: &mut Value) -> CliResult<()> {
         container["Command"] = json!(command.split_whitespace().collect::<Vec<_>>());
     }
     if let Some(health) = health(call) {
-        container["Healthcheck"] = health;
+        // The API model spells this key its own way; engines read either.
+        container["HealthCheck"] = health;
     }
     if flags.given("log-driver") {
         spec["TaskTemplate"]["LogDriver"] =
