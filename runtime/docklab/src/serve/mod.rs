@@ -20,7 +20,7 @@ use axum::{
     http::StatusCode,
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{any, get, post, put},
+    routing::{any, get, post},
 };
 use clap::Args;
 use docklab_daemon::client::Address;
@@ -164,7 +164,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/nodes/{node}/engine/{*path}", any(proxy::engine))
         .route("/nodes/{node}/terminal", get(terminal::open))
         .route("/nodes/{node}/http", post(http))
-        .route("/nodes/{node}/files/{*path}", put(save))
+        .route("/nodes/{node}/files/{*path}", get(read).put(save))
         .fallback(static_files::serve)
         .layer(middleware::from_fn_with_state(Arc::clone(&server), guard::check))
         .layer(DefaultBodyLimit::disable())
@@ -257,6 +257,36 @@ async fn http(
         .into_response()),
         Err(error) => Err(Failure(StatusCode::BAD_GATEWAY, format!("{error:#}"))),
     }
+}
+
+/// Reads a file of the node's workspace, for the file checks of labs.
+async fn read(
+    State(server): State<Arc<Server>>,
+    UrlPath((node, path)): UrlPath<(String, String)>,
+) -> Result<Vec<u8>, Failure> {
+    let workspace = server.node(&node)?.workspace();
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure(StatusCode::NOT_FOUND, format!("there is no file {path} on {node}")),
+        _ => Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("reading {path}: {error}")),
+    };
+    if !Path::new(&path).components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+        return Err(Failure(StatusCode::BAD_REQUEST, format!("`{path}` does not name a file of the workspace")));
+    }
+    let root = tokio::fs::canonicalize(&workspace).await.map_err(failed)?;
+    // A link that leads out of the workspace must not be followed.
+    let file = tokio::fs::canonicalize(workspace.join(&path)).await.map_err(failed)?;
+    if !file.starts_with(&root) {
+        return Err(Failure(StatusCode::FORBIDDEN, format!("`{path}` leads out of the workspace")));
+    }
+    let metadata = tokio::fs::metadata(&file).await.map_err(failed)?;
+    // A pipe or a device may never end.
+    if !metadata.is_file() {
+        return Err(Failure(StatusCode::BAD_REQUEST, format!("`{path}` is not a regular file")));
+    }
+    if metadata.len() > FILE_LIMIT as u64 {
+        return Err(Failure(StatusCode::PAYLOAD_TOO_LARGE, format!("a file may have {FILE_LIMIT} bytes")));
+    }
+    tokio::fs::read(&file).await.map_err(failed)
 }
 
 /// Saves a file block into the node's workspace, and nowhere else.

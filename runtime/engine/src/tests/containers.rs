@@ -129,7 +129,7 @@ async fn errors_in_dockers_words() {
     409 cannot remove container "web": container is running: stop the container before removing or force remove
     500 failed to set up container networking: driver failed programming external connectivity on endpoint clash (<id>): Bind for 0.0.0.0:8080 failed: port is already allocated
     409 cannot kill container: clash: container <clash> is not running
-    409 Conflict. The container name "/web" is already in use by container "<web>". You have to remove (or rename) that container to be able to reuse that name.
+    409 Error when allocating new name: Conflict. The container name "/web" is already in use by container "<web>". You have to remove (or rename) that container to be able to reuse that name.
     409 Container <web> is not paused
     400 Bad parameters: you must choose at least one stream
     409 container <clash> is not running
