@@ -3,6 +3,7 @@
 mod build;
 mod containers;
 mod fake;
+mod images;
 mod networks;
 mod swarm;
 
