@@ -163,7 +163,8 @@ impl Console for SimulatedConsole {
     }
 
     async fn metadata(&self, path: &str) -> Result<FileMetadata, ConsoleError> {
-        let entry = self.context.view().stat(&self.context.path(path)).map_err(|error| failure("lstat", path, error))?;
+        let entry =
+            self.context.view().stat(&self.context.path(path)).map_err(|error| failure("lstat", path, error))?;
         let (kind, size, link_target) = match &entry.content {
             Content::File(bytes) => (FileKind::File, bytes.len() as u64, None),
             Content::Directory => (FileKind::Directory, 0, None),

@@ -31,7 +31,8 @@ impl Workspace for Simulator {
     }
 
     async fn http(&self, node: &str, request: HttpRequest) -> Result<HttpAnswer, WorkspaceError> {
-        let rest = request.url.strip_prefix("http://").ok_or_else(|| WorkspaceError("only http can be asked".to_owned()))?;
+        let rest =
+            request.url.strip_prefix("http://").ok_or_else(|| WorkspaceError("only http can be asked".to_owned()))?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| WorkspaceError(format!("`{port}` is not a port")))?),

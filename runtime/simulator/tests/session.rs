@@ -21,3 +21,25 @@ fn a_pulled_image_serves_a_published_port() {
     assert!(stdout.contains("0.0.0.0:8080->80/tcp"), "{stdout}");
     assert!(stdout.contains("Welcome to nginx!"), "{stdout}");
 }
+
+#[test]
+fn three_nodes_make_a_swarm_and_the_mesh_answers_on_each() {
+    let world = World::new("2026-01-01T00:00:00Z".parse().expect("a date"), 1);
+    let names: Vec<String> = ["node1", "node2", "node3"].map(str::to_owned).into();
+    let simulator = world.block_on(Simulator::open(world.clone(), &names)).expect("a simulator opens");
+    let on = |name: &str, script: &str| {
+        let node = simulator.node(Some(name)).expect("there is such a node").node.clone();
+        let (stdout, stderr, code) = world.block_on(node.run_script(script));
+        assert_eq!(code, 0, "{name}$ {script}\n{stdout}\n{stderr}");
+        stdout
+    };
+    on("node1", "docker swarm init --advertise-addr eth0");
+    let command = on("node1", "docker swarm join-token worker | grep docker");
+    for name in ["node2", "node3"] {
+        assert_eq!(on(name, &command), "This node joined a swarm as a worker.\n");
+    }
+    on("node1", "docker service create --name web --publish 80:80 --replicas 3 nginx");
+    for name in ["node1", "node2", "node3"] {
+        assert!(on(name, "curl -s localhost").contains("Welcome to nginx!"), "{name}");
+    }
+}

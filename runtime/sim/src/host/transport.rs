@@ -1,4 +1,8 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Link, Transport};
@@ -42,5 +46,8 @@ impl Transport for SimHost {
     }
     async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
         dial(&self.node, address).await.map_err(|error| HostError::Network(error.to_string()))
+    }
+    async fn resolve(&self, name: &str) -> HostResult<Vec<IpAddr>> {
+        Ok(self.node.space().resolve(name))
     }
 }
