@@ -88,6 +88,10 @@ pub trait Transport: Send + Sync {
     async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
         Err(HostError::Unsupported(format!("this machine cannot reach {address}: it has no links between nodes")))
     }
+    /// The addresses of a host name as the node's own programs see them; none when nobody knows it.
+    async fn resolve(&self, name: &str) -> HostResult<Vec<IpAddr>> {
+        Err(HostError::Unsupported(format!("this machine cannot look up {name}: it has no resolver")))
+    }
 }
 
 /// Messages between two nodes, in order. A link whose peer is gone without a word stays silent; what is sent over it is

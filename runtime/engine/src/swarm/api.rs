@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::{
     ControlResultExt, Engine,
     leader::Leader,
-    membership::{Membership, NodeRecord, manager_address},
+    membership::{Membership, NodeRecord},
 };
 
 use crate::names;
@@ -123,7 +123,7 @@ impl SwarmApi for Engine {
         let remotes = body.remote_addrs.unwrap_or_default();
         let mut last = ApiError::invalid("at least 1 RemoteAddr is required to join");
         for remote in remotes {
-            let Some(manager) = manager_address(&remote) else {
+            let Some(manager) = self.manager_address(&remote).await else {
                 last = ApiError::invalid(format!("invalid remote address {remote}"));
                 continue;
             };

@@ -231,6 +231,19 @@ impl Engine {
             ))),
         }
     }
+
+    /// Where a manager listens: an address or a host name, with or without a port.
+    pub(super) async fn manager_address(&self, text: &str) -> Option<SocketAddr> {
+        if let Some(address) = manager_address(text) {
+            return Some(address);
+        }
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, port)) => (name, port.parse().ok()?),
+            None => (text, PORT),
+        };
+        let found = self.host.resolve(name).await.ok()?;
+        found.first().map(|address| SocketAddr::new(*address, port))
+    }
 }
 
 /// Membership lies beside the cluster's store, under a kind of its own.

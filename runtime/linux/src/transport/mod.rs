@@ -5,7 +5,10 @@ mod body;
 mod dial;
 mod link;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Link, Transport};
@@ -106,6 +109,11 @@ impl Transport for LinuxHost {
     }
     async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
         link::dial(address).await
+    }
+    async fn resolve(&self, name: &str) -> HostResult<Vec<IpAddr>> {
+        // A name that nobody knows is no failure of this machine.
+        let found = tokio::net::lookup_host((name, 0)).await;
+        Ok(found.map_or_else(|_| Vec::new(), |found| found.map(|address| address.ip()).collect()))
     }
 }
 
