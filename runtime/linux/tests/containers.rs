@@ -296,7 +296,13 @@ async fn a_command_that_does_not_exist_is_told_before_start_returns(engine: Engi
     for (command, expected) in [
         ("nosuch", HostError::CommandNotFound("nosuch".to_owned())),
         ("/nosuch", HostError::CommandPathNotFound("/nosuch".to_owned())),
-        ("/etc", HostError::CommandNotExecutable { command: "/etc".to_owned(), reason: "is a directory".to_owned() }),
+        (
+            "/etc",
+            HostError::CommandNotExecutable {
+                command: "/etc".to_owned(),
+                reason: "is a directory: permission denied".to_owned(),
+            },
+        ),
         (
             "/etc/passwd",
             HostError::CommandNotExecutable {
