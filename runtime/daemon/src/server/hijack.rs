@@ -50,7 +50,12 @@ fn wire(chunk: &docklab_api::OutputChunk, tty: bool) -> Bytes {
     if tty { chunk.bytes.clone() } else { encode_frame(chunk) }
 }
 
+/// How long output waits behind the 101. Clients that read the head through a buffer (docker-py) lose whatever of the stream
+/// comes along in the same read; Docker's own start of a process takes longer than this.
+const LEAD: std::time::Duration = std::time::Duration::from_millis(8);
+
 async fn connect(stream: Upgraded, attached: Attached) {
+    let lead = tokio::time::Instant::now() + LEAD;
     let Attached { mut output, mut input, tty } = attached;
     let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(stream));
     let reading = tokio::spawn(async move {
@@ -70,6 +75,7 @@ async fn connect(stream: Upgraded, attached: Attached) {
         input.close().await.ok();
     });
     while let Some(chunk) = output.next().await {
+        tokio::time::sleep_until(lead).await;
         let bytes = match chunk {
             Ok(chunk) => wire(&chunk, tty),
             Err(error) => encode_frame(&docklab_api::OutputChunk {
