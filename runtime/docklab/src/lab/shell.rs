@@ -60,7 +60,7 @@ impl Shell {
             self.read_more(PATIENCE).await?;
         }
         // What is drawn comes in pieces; a prompt after it says that the command has ended after all.
-        while self.ended().is_none() && self.read_more(QUIET).await? {}
+        while marks(&self.pending).is_none() && self.read_more(QUIET).await? {}
         match self.take_ended() {
             Some((output, status)) => Ok((output, Some(status))),
             None => Ok((plain(&self.pending), None)),
@@ -127,19 +127,10 @@ impl Shell {
         }
     }
 
-    fn ended(&self) -> Option<(usize, usize)> {
-        let start = self.pending.find(MARK)?;
-        let end = start + 1 + self.pending[start + 1..].find(MARK)?;
-        Some((start, end))
-    }
-
     fn take_ended(&mut self) -> Option<(String, i32)> {
-        let (start, end) = self.ended()?;
-        let status = self.pending[start + 1..end].parse().unwrap_or(-1);
-        let output = plain(&self.pending[..start]);
-        self.pending.drain(..=end);
+        let ended = take_ended(&mut self.pending)?;
         self.is_busy = false;
-        Some((output, status))
+        Some(ended)
     }
 
     /// False when nothing came in time.
@@ -158,6 +149,22 @@ impl Shell {
             Ok(Err(error)) => Err(error),
         }
     }
+}
+
+/// Where the framed exit status stands in what a shell has printed, once it has come.
+pub(super) fn marks(pending: &str) -> Option<(usize, usize)> {
+    let start = pending.find(MARK)?;
+    let end = start + 1 + pending[start + 1..].find(MARK)?;
+    Some((start, end))
+}
+
+/// Takes the output of commands that have ended, and their exit status, off what a shell has printed.
+pub(super) fn take_ended(pending: &mut String) -> Option<(String, i32)> {
+    let (start, end) = marks(pending)?;
+    let status = pending[start + 1..end].parse().unwrap_or(-1);
+    let output = plain(&pending[..start]);
+    pending.drain(..=end);
+    Some((output, status))
 }
 
 /// Text without control sequences (ECMA-48 CSI, OSC and two-character escapes) and carriage returns.

@@ -11,7 +11,7 @@ use futures::{
     stream::BoxStream,
 };
 
-use crate::lab::shell::{MARK, plain};
+use crate::lab::shell::{MARK, marks, plain, take_ended};
 
 /// Silence, in virtual time, after which a program that reads from the terminal is taken to wait for input.
 const QUIET: Duration = Duration::from_millis(250);
@@ -61,7 +61,7 @@ impl Shell {
                 return Err(self.too_slow());
             }
         }
-        while self.ended().is_none() && self.read_more(QUIET).await? {}
+        while marks(&self.pending).is_none() && self.read_more(QUIET).await? {}
         match self.take_ended() {
             Some((output, status)) => Ok((output, Some(status))),
             None => Ok((plain(&self.pending), None)),
@@ -147,19 +147,10 @@ impl Shell {
         ))
     }
 
-    fn ended(&self) -> Option<(usize, usize)> {
-        let start = self.pending.find(MARK)?;
-        let end = start + 1 + self.pending[start + 1..].find(MARK)?;
-        Some((start, end))
-    }
-
     fn take_ended(&mut self) -> Option<(String, i32)> {
-        let (start, end) = self.ended()?;
-        let status = self.pending[start + 1..end].parse().unwrap_or(-1);
-        let output = plain(&self.pending[..start]);
-        self.pending.drain(..=end);
+        let ended = take_ended(&mut self.pending)?;
         self.is_busy = false;
-        Some((output, status))
+        Some(ended)
     }
 
     /// False when nothing came in time.
