@@ -285,23 +285,3 @@ fn a_new_engine_finds_a_running_container_with_its_ports_and_names() {
         process.wait().unwrap();
     });
 }
-
-#[test]
-#[ignore = "a measurement: run with --ignored --nocapture"]
-fn measure_attach() {
-    in_private_network(|store, _| async move {
-        store.shared.create_network(&network("net1", 1, false)).unwrap();
-        let mut times = Vec::new();
-        for number in 0..60_u8 {
-            let id = format!("c{number}");
-            let spec = container(&id, vec![endpoint("net1", 1, number + 2)], Vec::new());
-            let start = std::time::Instant::now();
-            store.prepare(&spec, None).await.unwrap();
-            times.push(start.elapsed());
-            store.release(&id).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        times.sort();
-        println!("namespace, cable and bridge: median {:?}, worst {:?}", times[30], times[59]);
-    });
-}
