@@ -9,6 +9,7 @@
 mod error;
 mod filters;
 mod options;
+mod raft;
 mod reference;
 mod streams;
 mod traits;
@@ -18,6 +19,7 @@ pub use bollard_stubs::models;
 pub use error::{ApiError, ApiResult};
 pub use filters::Filters;
 pub use options::*;
+pub use raft::{RaftMember, RaftRole, RaftStatus};
 pub use reference::{Reference, ReferenceError};
 pub use streams::{
     Attached, ByteStream, ErrorDetail, InputSink, MessageStream, OutputChunk, OutputStream, ProgressDetail,

@@ -1,12 +1,11 @@
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use futures::{future::BoxFuture, stream::BoxStream};
 
 use crate::{
     ApiError, ApiResult, AttachContainer, Attached, BuildImage, ByteStream, CommitContainer, CreateContainer,
     CreateImage, Events, Filters, ListContainers, ListImages, ListServices, Logs, MessageStream, OutputStream,
-    PathStat, Ping, PushImage, RemoveContainer, RemoveImage, StopContainer, UpdateService, UpdateSwarm, WaitCondition,
+    PathStat, Ping, PushImage, RaftStatus, RemoveContainer, RemoveImage, StopContainer, UpdateService, UpdateSwarm,
+    WaitCondition,
     models::{
         AuthConfig, BuildPruneResponse, Config, ConfigSpec, ContainerConfig, ContainerCreateBody,
         ContainerCreateResponse, ContainerInspectResponse, ContainerPruneResponse, ContainerStatsResponse,
@@ -263,9 +262,9 @@ pub trait SwarmApi: Send + Sync {
     async fn remove_config(&self, _id: &str) -> ApiResult<()> {
         no_swarm()
     }
-    /// Node and task labels on live objects that Docker has no type for: raft term, votes, log index, who is reachable.
+    /// Term, vote, leader and log position of this manager, and what it knows of the others.
     /// A stock Docker Engine answers 404; the swarm diagram then leaves those rows out.
-    async fn raft_status(&self) -> ApiResult<HashMap<String, serde_json::Value>> {
+    async fn raft_status(&self) -> ApiResult<RaftStatus> {
         Err(ApiError::not_found("page not found"))
     }
 }

@@ -1,8 +1,6 @@
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use docklab_api::{
-    ApiResult, Filters, ListServices, Logs, OutputStream, SwarmApi, UpdateService, UpdateSwarm,
+    ApiResult, Filters, ListServices, Logs, OutputStream, RaftStatus, SwarmApi, UpdateService, UpdateSwarm,
     models::{
         AuthConfig, Config, ConfigSpec, IdResponse, Node, NodeSpec, Secret, SecretSpec, Service, ServiceCreateResponse,
         ServiceSpec, ServiceUpdateResponse, Swarm, SwarmInitRequest, SwarmJoinRequest, SwarmSpec, SwarmUnlockRequest,
@@ -125,7 +123,7 @@ impl SwarmApi for HttpClient {
     async fn remove_config(&self, id: &str) -> ApiResult<()> {
         self.done(Call::delete(&format!("/configs/{id}"))).await
     }
-    async fn raft_status(&self) -> ApiResult<HashMap<String, serde_json::Value>> {
+    async fn raft_status(&self) -> ApiResult<RaftStatus> {
         self.raft().await
     }
 }

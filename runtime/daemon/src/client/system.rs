@@ -1,8 +1,6 @@
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use docklab_api::{
-    ApiResult, Events, Ping, SystemApi,
+    ApiResult, Events, Ping, RaftStatus, SystemApi,
     models::{AuthConfig, EventMessage, SystemAuthResponse, SystemDataUsageResponse, SystemInfo, SystemVersion},
 };
 use futures::{StreamExt as _, stream::BoxStream};
@@ -27,8 +25,8 @@ impl HttpClient {
         })
     }
 
-    /// The raft members as our engines tell them; a stock Docker Engine answers 404.
-    pub(super) async fn raft(&self) -> ApiResult<HashMap<String, serde_json::Value>> {
+    /// The raft group as our engines tell them; a stock Docker Engine answers 404.
+    pub(super) async fn raft(&self) -> ApiResult<RaftStatus> {
         self.receive(Call::get("/docklab/raft")).await
     }
 }

@@ -1,8 +1,8 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use docklab_api::{
-    ApiError, ApiResult, Filters, ListServices, Logs, OutputStream, SwarmApi, UpdateService, UpdateSwarm,
+    ApiError, ApiResult, Filters, ListServices, Logs, OutputStream, RaftStatus, SwarmApi, UpdateService, UpdateSwarm,
     models::{
         AuthConfig, Config, ConfigSpec, Node, NodeSpec, Secret, SecretSpec, Service, ServiceCreateResponse,
         ServiceSpec, ServiceUpdateResponse, Swarm, SwarmInitRequest, SwarmJoinRequest, SwarmSpec, Task,
@@ -299,7 +299,7 @@ impl SwarmApi for Engine {
         self.change(|manager, now| manager.remove_config(now, id))
     }
 
-    async fn raft_status(&self) -> ApiResult<HashMap<String, serde_json::Value>> {
+    async fn raft_status(&self) -> ApiResult<RaftStatus> {
         self.manager()?;
         Err(ApiError::not_implemented("this swarm has a single manager: there is no raft group to show"))
     }
