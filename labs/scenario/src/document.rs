@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Check, source::Span};
+use crate::{
+    check::{Check, Kind},
+    source::Span,
+};
 
 /// One lab.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -9,6 +12,25 @@ pub struct Scenario {
     /// What stands before the first step.
     pub introduction: Vec<Block>,
     pub steps: Vec<Step>,
+}
+
+impl Scenario {
+    /// The diagram that shows what a step is about: the lab's own, or the one of what its checks look at.
+    pub fn diagram_of(&self, step: Option<&Step>) -> Diagram {
+        let looked_at = || {
+            let kinds: Vec<Kind> =
+                step?.checks().flat_map(|check| &check.expectations).map(|expectation| expectation.kind).collect();
+            let any = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
+            if any(&[Kind::Node, Kind::Service, Kind::Task]) {
+                Some(Diagram::Swarm)
+            } else if any(&[Kind::Image, Kind::Layer, Kind::Registry]) {
+                Some(Diagram::Layers)
+            } else {
+                None
+            }
+        };
+        self.meta.diagram.or_else(looked_at).unwrap_or(Diagram::Host)
+    }
 }
 
 /// The front matter.
@@ -31,6 +53,32 @@ pub struct Meta {
     /// What may be replaced in this lab: a name, and the text that stands for it everywhere in the file.
     /// See [`crate::with_variables`].
     pub variables: Vec<(String, String)>,
+    /// The diagram that the lab is about; `None` lets each step's checks decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagram: Option<Diagram>,
+}
+
+/// A view of what the engines hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Diagram {
+    /// One machine with its containers, networks and ports.
+    Host,
+    /// Images and containers as stacks of layers.
+    Layers,
+    /// Nodes, services and tasks.
+    Swarm,
+}
+
+impl Diagram {
+    /// The word of the front matter.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Layers => "layers",
+            Self::Swarm => "swarm",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,5 +230,26 @@ impl Step {
     /// True when something in the step can be verified.
     pub fn is_verifiable(&self) -> bool {
         self.checks().any(|check| !check.expectations.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Diagram;
+
+    fn diagram(front: &str, check: &str) -> Diagram {
+        let text =
+            format!("+++\nid = \"lab\"\ntitle = \"Lab\"\n{front}+++\n\n# Lab\n\n## Step\n\n```check\n{check}\n```\n");
+        let scenario = crate::parse("lab.md", &text).scenario;
+        scenario.diagram_of(scenario.steps.first())
+    }
+
+    #[test]
+    fn a_lab_says_its_diagram_and_otherwise_its_checks_do() {
+        let image = "[[image]]\nname = \"app\"";
+        assert_eq!(diagram("", "[[container]]\nimage = \"ubuntu\""), Diagram::Host);
+        assert_eq!(diagram("", image), Diagram::Layers);
+        assert_eq!(diagram("", "[[service]]\nname = \"web\""), Diagram::Swarm);
+        assert_eq!(diagram("diagram = \"host\"\n", image), Diagram::Host);
     }
 }

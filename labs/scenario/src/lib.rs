@@ -27,7 +27,7 @@ mod workspace;
 
 pub use check::{Check, Expectation, Field, FieldExpectation, Kind, Matcher, Mistake, json_schema};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use document::{Block, Choice, Commands, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};
+pub use document::{Block, Choice, Commands, Diagram, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};
 pub use evaluate::{Candidate, Difference, Evaluator, ExpectationReport, StepReport};
 pub use junit::junit;
 pub use lint::lint;

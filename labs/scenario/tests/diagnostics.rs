@@ -159,3 +159,12 @@ proptest! {
         let _ = docklab_scenario::lint("any.md", &parts.concat());
     }
 }
+
+#[test]
+fn an_unknown_diagram_names_those_there_are() {
+    let text = parse("lab.md", "+++\nid = \"lab\"\ntitle = \"Lab\"\ndiagram = \"layer\"\n+++\n\n# Lab\n").diagnostics;
+    let text = text.to_string();
+    assert!(text.contains("there is no diagram `layer`"), "{text}");
+    assert!(text.contains("expected `host`, `layers` or `swarm`"), "{text}");
+    assert!(text.contains("did you mean `layers`?"), "{text}");
+}

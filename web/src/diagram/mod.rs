@@ -1,3 +1,22 @@
 //! The diagrams: drawn by hand in SVG, from the same objects that the checks read.
 
 pub mod host;
+
+use docklab_scenario::Diagram;
+
+/// The diagrams of this page, in the order of their tabs.
+pub const OFFERED: &[Diagram] = &[Diagram::Host];
+
+/// What a diagram's tab says.
+pub fn title(diagram: Diagram) -> &'static str {
+    match diagram {
+        Diagram::Host => "Host",
+        Diagram::Layers => "Layers",
+        Diagram::Swarm => "Swarm",
+    }
+}
+
+/// The diagram that a lab asks for, or the host's when this page does not offer that one.
+pub fn fitting(wanted: Diagram) -> Diagram {
+    if OFFERED.contains(&wanted) { wanted } else { Diagram::Host }
+}

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod check;
+mod diagram_pane;
 mod goal;
 mod judge;
 mod quiz;
@@ -18,8 +19,6 @@ use yew::prelude::*;
 
 use crate::{
     browser,
-    details::Details,
-    diagram::host::{HostDiagram, HostTable},
     icons::Icon,
     observe::{self, Update},
     panes::{Divide, Splitter, use_share},
@@ -27,8 +26,8 @@ use crate::{
     terminal::{Deck, DeckAction, Terminals},
 };
 use blocks::FileToSave;
-use goal::Goal;
-use judge::{Judge, Judging, News, Poke, current_step, seconds};
+use diagram_pane::DiagramPane;
+use judge::{Judge, Judging, News, Poke, seconds};
 pub use state::progress_key;
 use state::{LabAction, LabState};
 use text::LabText;
@@ -201,70 +200,4 @@ pub fn LabPage(props: &LabPageProps) -> Html {
             </nav>
         </>
     }
-}
-
-#[derive(Properties, PartialEq)]
-struct DiagramPaneProps {
-    scenario: Rc<Scenario>,
-    session: SharedSession,
-    state: LabState,
-    nodes: Vec<String>,
-}
-
-#[component]
-fn DiagramPane(props: &DiagramPaneProps) -> Html {
-    let chosen_node = use_state(|| None::<String>);
-    let selected = use_state(|| None::<String>);
-    let as_table = use_state(|| false);
-    let node = (*chosen_node).clone().or_else(|| props.nodes.first().cloned()).unwrap_or_default();
-    let view = props.state.views.get(&node).cloned();
-    let step = current_step(&props.scenario, &props.state.progress);
-    let on_select = {
-        let selected = selected.clone();
-        Callback::from(move |id: String| selected.set(if selected.as_ref() == Some(&id) { None } else { Some(id) }))
-    };
-    let show = |table: bool, label: &str| {
-        let as_table = as_table.clone();
-        html! {
-            <button type="button" aria-pressed={(*as_table == table).to_string()}
-                onclick={Callback::from(move |_: MouseEvent| as_table.set(table))}>{ label }</button>
-        }
-    };
-    let container = view
-        .as_ref()
-        .zip(selected.as_ref())
-        .and_then(|(view, id)| view.containers.iter().find(|container| container.id == **id).cloned());
-    let close = {
-        let selected = selected.clone();
-        Callback::from(move |()| selected.set(None))
-    };
-    html! {
-            <>
-                <div class="diagram-bar">
-                    if props.nodes.len() > 1 {
-                        <span class="segments" role="group" aria-label="Node">
-                            { for props.nodes.iter().map(|name| {
-                                let (chosen, to) = (chosen_node.clone(), name.clone());
-                                html! { <button type="button" key={name.clone()} aria-pressed={(node == *name).to_string()}
-                                    onclick={Callback::from(move |_: MouseEvent| chosen.set(Some(to.clone())))}>{ name }</button> }
-                            }) }
-                        </span>
-                    }
-                    <Goal step={step.cloned()} report={step.and_then(|step| props.state.reports.get(&step.slug)).cloned()} />
-                    <span class="segments" role="group" aria-label="Show as">{ show(false, "Diagram") }{ show(true, "Table") }</span>
-                </div>
-                <div class="diagram-main">
-    <div class="diagram-stage">
-                    { match (view, *as_table) {
-                        (None, _) => html! { <p class="waiting">{ "Waiting for the engine…" }</p> },
-                        (Some(view), true) => html! { <HostTable {view} on_select={on_select} /> },
-                        (Some(view), false) => html! { <HostDiagram {view} selected={(*selected).clone()} {on_select} /> },
-                    } }
-                </div>
-                if let Some(container) = container {
-                    <Details session={props.session.clone()} node={node} {container} on_close={close} />
-                }
-    </div>
-    </>
-        }
 }

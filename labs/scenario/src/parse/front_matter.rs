@@ -1,11 +1,12 @@
 use super::tree::{self, Entry, Node, Value};
 use crate::{
     diagnostic::{Fault, Reporter},
-    document::{Level, Meta},
+    document::{Diagram, Level, Meta},
     source::Span,
 };
 
-const KEYS: &[&str] = &["id", "title", "summary", "nodes", "images", "time", "level", "language", "variables"];
+const KEYS: &[&str] =
+    &["id", "title", "summary", "nodes", "images", "time", "level", "language", "variables", "diagram"];
 
 /// Reads what stands between the `+++` lines; returns it with the offset at which the Markdown begins.
 pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
@@ -19,6 +20,7 @@ pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
         level: Level::default(),
         language: "en".to_owned(),
         variables: Vec::new(),
+        diagram: None,
     };
     let mut lines = text.split_inclusive('\n');
     let Some(first) = lines.next().filter(|line| line.trim_start_matches('\u{feff}').trim_end() == "+++") else {
@@ -102,6 +104,18 @@ fn key(entry: &Entry, meta: &mut Meta, reporter: &mut Reporter<'_>) {
                         Fault::error("unknown-word", node.span, format!("there is no level `{word}`"))
                             .one_of(&word, &["beginner", "intermediate", "advanced"]),
                     ),
+                }
+            }
+        }
+        "diagram" => {
+            if let Some(word) = text(node, reporter) {
+                const DIAGRAMS: [Diagram; 3] = [Diagram::Host, Diagram::Layers, Diagram::Swarm];
+                meta.diagram = DIAGRAMS.into_iter().find(|diagram| diagram.as_str() == word);
+                if meta.diagram.is_none() {
+                    reporter.push(
+                        Fault::error("unknown-word", node.span, format!("there is no diagram `{word}`"))
+                            .one_of(&word, &DIAGRAMS.map(Diagram::as_str)),
+                    );
                 }
             }
         }
