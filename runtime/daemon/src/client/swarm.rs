@@ -7,8 +7,14 @@ use docklab_api::{
         Task, UnlockKeyResponse,
     },
 };
+use futures::{StreamExt as _, stream::BoxStream};
 
-use super::{HttpClient, containers::log_query, hijack, request::Call};
+use super::{
+    HttpClient,
+    containers::log_query,
+    hijack,
+    request::{Call, objects},
+};
 
 #[async_trait]
 impl SwarmApi for HttpClient {
@@ -125,5 +131,8 @@ impl SwarmApi for HttpClient {
     }
     async fn raft_status(&self) -> ApiResult<RaftStatus> {
         self.raft().await
+    }
+    async fn swarm_changes(&self) -> ApiResult<BoxStream<'static, ApiResult<u64>>> {
+        Ok(objects(self.send(Call::get("/docklab/swarm/changes")).await?).boxed())
     }
 }

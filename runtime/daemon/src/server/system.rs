@@ -30,6 +30,7 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
             let events = api.events(options).await?.map(|event| event.map(|event| on_the_wire(&event))).boxed();
             Ok(respond::json_lines(events, "\n"))
         }
+        (Method::GET, ["docklab", "swarm", "changes"]) => Ok(respond::json_lines(api.swarm_changes().await?, "\n")),
         (Method::GET, ["docklab", "raft"]) => respond::json(&api.raft_status().await?),
         // BuildKit's session; clients that try it fall back to the classic builder.
         _ => Err(page_not_found()),

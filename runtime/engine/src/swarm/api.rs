@@ -10,7 +10,7 @@ use docklab_api::{
     },
 };
 use docklab_swarm::{ControlResult, Manager, TokenRotation};
-use futures::future::Either;
+use futures::{StreamExt as _, future::Either, stream::BoxStream};
 use jiff::Timestamp;
 
 use super::{
@@ -302,5 +302,8 @@ impl SwarmApi for Engine {
     async fn raft_status(&self) -> ApiResult<RaftStatus> {
         self.manager()?;
         Err(ApiError::not_implemented("this swarm has a single manager: there is no raft group to show"))
+    }
+    async fn swarm_changes(&self) -> ApiResult<BoxStream<'static, ApiResult<u64>>> {
+        Ok(self.manager()?.1.versions().map(Ok).boxed())
     }
 }

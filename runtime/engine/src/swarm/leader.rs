@@ -16,7 +16,11 @@ use docklab_host::Link;
 use docklab_swarm::{
     Change, ChangeAction, ControlError, ControlResult, FromManager, FromNode, Manager, ObjectKind, Store,
 };
-use futures::{StreamExt, future::Either, stream::BoxStream};
+use futures::{
+    StreamExt,
+    future::Either,
+    stream::{self, BoxStream},
+};
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -38,6 +42,8 @@ pub(crate) struct Leader {
     logs: Mutex<HashMap<u64, mpsc::UnboundedSender<LogChunk>>>,
     next_log: AtomicU64,
     stop: Mutex<Option<watch::Receiver<bool>>>,
+    /// The version of the store that was last told.
+    told: watch::Sender<u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,6 +59,7 @@ impl Leader {
             logs: Mutex::default(),
             next_log: AtomicU64::new(1),
             stop: Mutex::default(),
+            told: watch::Sender::new(0),
         })
     }
 
@@ -81,6 +88,26 @@ impl Leader {
         drop(manager);
         self.wake.notify_one();
         result
+    }
+
+    /// The store's version now and whenever it has changed, until this node leads no more.
+    pub(super) fn versions(&self) -> BoxStream<'static, u64> {
+        let mut told = self.told.subscribe();
+        told.mark_changed();
+        let versions = stream::unfold(told, |mut told| async move {
+            told.changed().await.ok()?;
+            let version = *told.borrow_and_update();
+            Some((version, told))
+        });
+        let stopped = lock(&self.stop).clone();
+        let stop = Box::pin(async move {
+            match stopped {
+                // An error is the end of the membership too.
+                Some(mut stopped) => drop(stopped.wait_for(|stop| *stop).await),
+                None => futures::future::pending().await,
+            }
+        });
+        versions.take_until(stop).boxed()
     }
 
     /// Asks a node for a task's output. Dropping the receiver ends it.
@@ -182,6 +209,8 @@ impl Engine {
                 let mut manager = lock(&leader.manager);
                 manager.step(self.host.now());
                 let store = (manager.store().version != saved).then(|| manager.store().clone());
+                let version = manager.store().version;
+                leader.told.send_if_modified(|told| std::mem::replace(told, version) != version);
                 (manager.take_messages(), manager.take_changes(), manager.next_deadline(), store)
             };
             if let Some(store) = store {

@@ -400,3 +400,25 @@ fn leaving_ends_the_tasks_and_the_node_stays_listed_as_down() {
     assert!(lab.containers(0).is_empty());
     lab.world.block_on(lab.engines[0].init_swarm(SwarmInitRequest::default())).expect("a new swarm");
 }
+
+#[test]
+fn a_manager_tells_when_its_tasks_change_until_it_leaves() {
+    let lab = Lab::new(1);
+    let mut changes = lab.world.block_on(lab.engines[0].swarm_changes()).expect("a stream");
+    let id = lab.create(service("web", 1));
+    let running = async {
+        // Nothing but the stream says when to look.
+        while changes.next().await.is_some() {
+            let tasks = lab.engines[0].list_tasks(Filters::new().with("service", &id)).await.expect("tasks");
+            let state = tasks.first().and_then(|task| task.status.as_ref()?.state);
+            if state == Some(TaskState::RUNNING) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(lab.world.block_on(running));
+    lab.world.block_on(lab.engines[0].leave_swarm(true)).expect("left");
+    let rest = lab.world.block_on(changes.collect::<Vec<_>>());
+    assert!(rest.len() < 20, "{rest:?}");
+}

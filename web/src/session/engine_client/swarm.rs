@@ -1,14 +1,15 @@
 use async_trait::async_trait;
 use docklab_api::{
-    ApiResult, Filters, ListServices, Logs, OutputStream, SwarmApi, UpdateService, UpdateSwarm,
+    ApiResult, Filters, ListServices, Logs, OutputStream, RaftStatus, SwarmApi, UpdateService, UpdateSwarm,
     models::{
         AuthConfig, Config, Node, NodeSpec, Secret, Service, ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse,
         Swarm, SwarmInitRequest, SwarmJoinRequest, SwarmSpec, Task, UnlockKeyResponse,
     },
 };
+use futures::stream::BoxStream;
 use serde_json::json;
 
-use super::{EngineClient, Query, containers::logs_query, escape, output};
+use super::{EngineClient, Query, containers::logs_query, escape, objects, output};
 
 /// What the page shows and does. Secrets and configs stay with the trait's own answer: the page never handles them.
 #[async_trait]
@@ -91,6 +92,12 @@ impl SwarmApi for EngineClient {
     }
     async fn list_secrets(&self, filters: Filters) -> ApiResult<Vec<Secret>> {
         self.get("/secrets", Query::new().filters(&filters)).await
+    }
+    async fn raft_status(&self) -> ApiResult<RaftStatus> {
+        self.get("/docklab/raft", Query::new()).await
+    }
+    async fn swarm_changes(&self) -> ApiResult<BoxStream<'static, ApiResult<u64>>> {
+        Ok(objects(self.send("GET", "/docklab/swarm/changes", Query::new(), None).await?))
     }
     async fn list_configs(&self, filters: Filters) -> ApiResult<Vec<Config>> {
         self.get("/configs", Query::new().filters(&filters)).await
