@@ -18,7 +18,7 @@ use crate::{
     host::{Container, ContainerLog},
     net::{Interface, Stack},
     process::{Closed, Context, Space, program_file},
-    world::{Inner, World, lock},
+    world::{Inner, Life, World, lock},
 };
 
 /// A program of a node that comes from outside of the simulator: `docker`.
@@ -84,6 +84,9 @@ pub struct Node {
     commands: Mutex<BTreeMap<String, Arc<dyn ExternalCommand>>>,
     next_pid: AtomicU32,
     up: AtomicBool,
+    life: Mutex<Arc<Life>>,
+    /// Spaces that the suspension of this node has frozen.
+    frozen: Mutex<Vec<Arc<Space>>>,
 }
 
 impl Node {
@@ -132,6 +135,8 @@ impl Node {
             commands: Mutex::default(),
             next_pid: AtomicU32::new(2000),
             up: AtomicBool::new(true),
+            life: Mutex::default(),
+            frozen: Mutex::default(),
         });
         let stack = Arc::new(Stack::default());
         stack.add_interface(Interface {
@@ -174,9 +179,13 @@ impl Node {
     pub fn set_up(&self, up: bool) {
         self.up.store(up, Ordering::Relaxed);
     }
-    /// The power goes: every container and process ends, records and files stay.
+    /// The power goes: every container and process ends, and so does what the engine was doing. Records and files stay.
     pub fn kill(&self) {
         self.set_up(false);
+        // So that what is ended below can come to its end.
+        self.resume();
+        self.life().end();
+        self.world.lan.stop_listening(&self.name);
         let containers: Vec<_> = lock(&self.containers).drain().map(|(_, container)| container).collect();
         for container in containers {
             container.init.signal(9);
@@ -184,6 +193,32 @@ impl Node {
         self.space().processes().iter().for_each(|process| process.signal(9));
         lock(&self.ports).clear();
         lock(&self.meshes).clear();
+    }
+    /// The power is back after [`Node::kill`]. An engine has to be opened again on a new [`Node::host`].
+    pub fn start(&self) {
+        *lock(&self.life) = Arc::default();
+        self.set_up(true);
+    }
+    /// Freezes the machine: its engine, its containers and its shells. The LAN still reaches it, and gets no answer.
+    pub fn suspend(&self) {
+        let mut frozen = lock(&self.frozen);
+        if !frozen.is_empty() {
+            return;
+        }
+        self.life().suspend(true);
+        frozen.push(self.space().clone());
+        let containers = lock(&self.containers);
+        // What Docker has paused stays paused when the machine goes on.
+        frozen.extend(containers.values().map(|container| container.space.clone()).filter(|space| !space.is_paused()));
+        frozen.iter().for_each(|space| space.set_paused(true));
+    }
+    /// Goes on after [`Node::suspend`].
+    pub fn resume(&self) {
+        lock(&self.frozen).drain(..).for_each(|space| space.set_paused(false));
+        self.life().suspend(false);
+    }
+    pub(crate) fn life(&self) -> Arc<Life> {
+        lock(&self.life).clone()
     }
     /// Puts a program into the node's shell, under /usr/bin.
     pub fn add_command(&self, name: &str, command: Arc<dyn ExternalCommand>) {

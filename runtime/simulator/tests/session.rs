@@ -8,7 +8,7 @@ fn run(names: &[&str], script: &str) -> (String, String, i32) {
     let world = World::new("2026-01-01T00:00:00Z".parse().expect("a date"), 1);
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let simulator = world.block_on(Simulator::open(world.clone(), &names)).expect("a simulator opens");
-    let node = simulator.node(None).expect("there is a node").node.clone();
+    let node = simulator.node(None).expect("there is a node").node;
     world.block_on(node.run_script(script))
 }
 
@@ -28,7 +28,7 @@ fn three_nodes_make_a_swarm_and_the_mesh_answers_on_each() {
     let names: Vec<String> = ["node1", "node2", "node3"].map(str::to_owned).into();
     let simulator = world.block_on(Simulator::open(world.clone(), &names)).expect("a simulator opens");
     let on = |name: &str, script: &str| {
-        let node = simulator.node(Some(name)).expect("there is such a node").node.clone();
+        let node = simulator.node(Some(name)).expect("there is such a node").node;
         let (stdout, stderr, code) = world.block_on(node.run_script(script));
         assert_eq!(code, 0, "{name}$ {script}\n{stdout}\n{stderr}");
         stdout

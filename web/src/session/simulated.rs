@@ -169,7 +169,7 @@ mod tests {
         let (session, _pump) = Simulated::start(&names, jiff::Timestamp::UNIX_EPOCH, 1).unwrap();
         let world = session.simulator.world().clone();
         world.block_on(session.save_file("node2", "app/app.py", "print(1)\n")).unwrap();
-        let node = session.simulator.node(Some("node2")).unwrap().node.clone();
+        let node = session.simulator.node(Some("node2")).unwrap().node;
         let (stdout, ..) = world.block_on(node.run_script("cat app/app.py"));
         assert_eq!(stdout, "print(1)\n");
         let read = world.block_on(session.read_file("node2", "app/app.py")).unwrap();

@@ -131,7 +131,7 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 impl SimulatedPlayer {
     fn node(&self, name: Option<&str>) -> Result<SimulatedNode, PlayError> {
         let found = self.session.simulator.node(name);
-        found.cloned().ok_or_else(|| failed("choose a node", format!("there is no node `{}`", name.unwrap_or("node1"))))
+        found.ok_or_else(|| failed("choose a node", format!("there is no node `{}`", name.unwrap_or("node1"))))
     }
 
     /// A terminal of the node in which nothing runs.

@@ -52,7 +52,7 @@ impl Machine for SimHost {
         Box::pin(self.node.world().clock.sleep(duration))
     }
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.node.world().spawn(task);
+        self.node.world().spawn(self.life.bind(task));
     }
     fn random(&self, buffer: &mut [u8]) {
         self.node.world().random.fill(buffer);

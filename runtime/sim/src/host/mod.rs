@@ -17,17 +17,19 @@ pub use machine::SavedRecord;
 pub(crate) use machine::{KERNEL, MEMORY};
 pub(crate) use start::Container;
 
-use crate::node::Node;
+use crate::{node::Node, world::Life};
 
 /// What an engine on a simulated node runs on.
 #[derive(Clone)]
 pub struct SimHost {
     pub(crate) node: Arc<Node>,
+    /// That of the node when the host was made: what an engine does ends with it.
+    life: Arc<Life>,
 }
 
 impl SimHost {
     pub fn new(node: &Arc<Node>) -> Self {
-        Self { node: node.clone() }
+        Self { node: node.clone(), life: node.life() }
     }
 }
 

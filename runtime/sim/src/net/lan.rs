@@ -67,6 +67,10 @@ impl Lan {
     pub fn heal_all(&self) {
         lock(&self.links).clear();
     }
+    /// A machine is off: nobody accepts links there any more.
+    pub(crate) fn stop_listening(&self, node: &str) {
+        self.listeners.remove(node);
+    }
     pub(crate) fn add_server(&self, host: &str, server: Arc<dyn WebServer>) {
         lock(&self.servers).insert(host.to_owned(), server);
     }

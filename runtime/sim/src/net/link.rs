@@ -26,6 +26,12 @@ use crate::{node::Node, world::lock};
 #[derive(Default)]
 pub(crate) struct Listeners(Mutex<HashMap<(String, u16), Acceptor>>);
 
+impl Listeners {
+    pub(super) fn remove(&self, node: &str) {
+        lock(&self.0).retain(|(name, _), _| name != node);
+    }
+}
+
 /// Where new links of a listener go.
 type Acceptor = UnboundedSender<Arc<dyn Link>>;
 

@@ -141,6 +141,9 @@ impl Space {
             process.signal(signal::KILL);
         }
     }
+    pub(crate) fn is_paused(&self) -> bool {
+        lock(&self.gate).paused
+    }
     /// Freezes or thaws every process: a frozen one is not polled.
     pub(crate) fn set_paused(&self, paused: bool) {
         let mut gate = lock(&self.gate);

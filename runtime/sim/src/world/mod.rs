@@ -2,6 +2,7 @@
 
 mod clock;
 mod executor;
+mod life;
 mod random;
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 
 pub(crate) use clock::Clock;
 use executor::Executor;
+pub(crate) use life::Life;
 pub(crate) use random::Random;
 
 use crate::{
@@ -49,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) images: Catalogue,
     pub(crate) lan: Lan,
     nodes: Mutex<Vec<Arc<Node>>>,
+    /// How many nodes there have ever been: an address is not given twice.
+    addresses: AtomicUsize,
     speed: Mutex<f64>,
 }
 
@@ -71,6 +75,7 @@ impl World {
             images: Catalogue::built_in(),
             lan: Lan::default(),
             nodes: Mutex::default(),
+            addresses: AtomicUsize::new(0),
             speed: Mutex::new(1.0),
         }))
     }
@@ -170,9 +175,16 @@ impl World {
 
     /// Adds a machine to the LAN, with the next free address of 192.168.0.0/24.
     pub fn add_node(&self, name: &str) -> Arc<Node> {
-        let node = Node::create(self, name, lock(&self.0.nodes).len());
+        let index = self.0.addresses.fetch_add(1, Ordering::Relaxed);
+        let node = Node::create(self, name, index);
         lock(&self.0.nodes).push(node.clone());
         node
+    }
+    /// Kills a machine and takes it off the LAN for ever.
+    pub fn remove_node(&self, name: &str) {
+        let Some(node) = self.node(name) else { return };
+        node.kill();
+        lock(&self.0.nodes).retain(|node| node.name() != name);
     }
     pub fn nodes(&self) -> Vec<Arc<Node>> {
         lock(&self.0.nodes).clone()
