@@ -6,6 +6,7 @@
 //!
 //! This crate does no input or output and compiles to wasm32.
 
+mod activity;
 mod error;
 mod filters;
 mod options;
@@ -15,6 +16,7 @@ mod streams;
 mod traits;
 pub mod wire;
 
+pub use activity::{Activity, CacheMiss, Direction, LayerState, News, StepLayer, StepState, TransferredLayer};
 pub use bollard_stubs::models;
 pub use error::{ApiError, ApiResult};
 pub use filters::Filters;

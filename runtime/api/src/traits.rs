@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use futures::{future::BoxFuture, stream::BoxStream};
 
 use crate::{
-    ApiError, ApiResult, AttachContainer, Attached, BuildImage, ByteStream, CommitContainer, CreateContainer,
+    Activity, ApiError, ApiResult, AttachContainer, Attached, BuildImage, ByteStream, CommitContainer, CreateContainer,
     CreateImage, Events, Filters, ListContainers, ListImages, ListServices, Logs, MessageStream, OutputStream,
     PathStat, Ping, PushImage, RaftStatus, RemoveContainer, RemoveImage, StopContainer, UpdateService, UpdateSwarm,
     WaitCondition,
@@ -40,6 +40,11 @@ pub trait SystemApi: Send + Sync {
     /// Past events since `since`, then live ones until `until` or until the stream is dropped.
     async fn events(&self, options: Events) -> ApiResult<BoxStream<'static, ApiResult<EventMessage>>>;
     async fn disk_usage(&self) -> ApiResult<SystemDataUsageResponse>;
+    /// Builds, pulls and pushes while they go on: what is remembered of recent ones, then live until the stream is
+    /// dropped. A stock Docker Engine answers 404: it tells its progress only to the client that asked for it.
+    async fn activity(&self) -> ApiResult<BoxStream<'static, ApiResult<Activity>>> {
+        Err(ApiError::not_found("page not found"))
+    }
     /// Checks credentials against their registry (`POST /auth`).
     async fn login(&self, auth: AuthConfig) -> ApiResult<SystemAuthResponse>;
 }

@@ -7,8 +7,8 @@ use docklab_api::ApiResult;
 use docklab_host::Host;
 
 use crate::{
-    EventBus, containers::Containers, exec::Execs, image::ImageStore, networks::Networks, ports::PortTable,
-    prune::Pruning, records, swarm::Swarm, volumes::Volumes,
+    EventBus, activity::ActivityLog, build, containers::Containers, exec::Execs, image::ImageStore, networks::Networks,
+    ports::PortTable, prune::Pruning, records, swarm::Swarm, volumes::Volumes,
 };
 
 /// What differs between engines; the defaults are Docker's.
@@ -34,6 +34,9 @@ pub struct Inner {
     /// The engine's own ID, the same after every restart.
     pub(crate) id: String,
     pub events: EventBus,
+    pub(crate) activity: ActivityLog,
+    /// What explains the next build's cache misses.
+    pub(crate) build_memory: Mutex<build::Memory>,
     pub(crate) images: ImageStore,
     pub(crate) containers: Containers,
     pub(crate) execs: Execs,
@@ -58,6 +61,8 @@ impl Engine {
         let inner = Inner {
             id: engine_id(&*host).await?,
             events: EventBus::new(Arc::clone(&host)),
+            activity: ActivityLog::new(Arc::clone(&host)),
+            build_memory: Mutex::default(),
             images: ImageStore::open(&*host).await?,
             containers: Containers::default(),
             execs: Execs::default(),

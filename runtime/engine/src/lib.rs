@@ -4,6 +4,7 @@
 //! port bookkeeping, restart policies and health checks; what a machine must do is behind [`docklab_host::Host`]. The
 //! same engine runs on Linux and in the browser.
 
+mod activity;
 pub mod build;
 mod containers;
 mod engine;

@@ -10,14 +10,24 @@ use futures::{
 };
 use tokio::sync::mpsc;
 
+use crate::activity::Job;
+
 /// Where a job writes its messages. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Progress {
     sender: mpsc::UnboundedSender<Result<ProgressMessage, JobError>>,
+    job: Option<Arc<Job>>,
 }
 
 impl Progress {
+    /// The same way, watched by a job that tells others of it.
+    pub(crate) fn watched_by(&self, job: &Arc<Job>) -> Self {
+        Self { sender: self.sender.clone(), job: Some(Arc::clone(job)) }
+    }
     pub(crate) fn send(&self, message: ProgressMessage) {
+        if let Some(job) = &self.job {
+            job.observe(&message);
+        }
         // An error says that the client has gone; the job is then cancelled from outside.
         let _ = self.sender.send(Ok(message));
     }
@@ -70,7 +80,7 @@ where
     F: Future<Output = Result<(), JobError>> + Send + 'static,
 {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let progress = Progress { sender: sender.clone() };
+    let progress = Progress { sender: sender.clone(), job: None };
     let work = job(progress.clone()).boxed();
     host.spawn(Box::pin(async move {
         let gone = progress.closed();

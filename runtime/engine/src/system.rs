@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use docklab_api::{
-    API_VERSION, ApiResult, ENGINE_VERSION, Events, Filters, ListContainers, MIN_API_VERSION, Ping, SystemApi,
+    API_VERSION, Activity, ApiResult, ENGINE_VERSION, Events, Filters, ListContainers, MIN_API_VERSION, Ping,
+    SystemApi,
     models::{
         AuthConfig, Commit, EventMessage, IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime,
         SwarmInfo, SystemAuthResponse, SystemDataUsageResponse, SystemInfo, SystemInfoCgroupDriverEnum,
@@ -260,6 +261,10 @@ impl SystemApi for Engine {
             .filter(move |event| future::ready(event_matches(&filters, event)))
             .map(Ok)
             .boxed())
+    }
+
+    async fn activity(&self) -> ApiResult<BoxStream<'static, ApiResult<Activity>>> {
+        Ok(self.activity.watch())
     }
 
     async fn disk_usage(&self) -> ApiResult<SystemDataUsageResponse> {

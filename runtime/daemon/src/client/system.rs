@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use docklab_api::{
-    ApiResult, Events, Ping, RaftStatus, SystemApi,
+    Activity, ApiResult, Events, Ping, RaftStatus, SystemApi,
     models::{AuthConfig, EventMessage, SystemAuthResponse, SystemDataUsageResponse, SystemInfo, SystemVersion},
 };
 use futures::{StreamExt as _, stream::BoxStream};
@@ -48,6 +48,9 @@ impl SystemApi for HttpClient {
             .maybe("until", options.until.as_ref())
             .filters(&options.filters);
         Ok(objects(self.send(call).await?).boxed())
+    }
+    async fn activity(&self) -> ApiResult<BoxStream<'static, ApiResult<Activity>>> {
+        Ok(objects(self.send(Call::get("/docklab/activity")).await?).boxed())
     }
     async fn disk_usage(&self) -> ApiResult<SystemDataUsageResponse> {
         self.receive(Call::get("/system/df")).await

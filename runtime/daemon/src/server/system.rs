@@ -31,6 +31,7 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
             Ok(respond::json_lines(events, "\n"))
         }
         (Method::GET, ["docklab", "swarm", "changes"]) => Ok(respond::json_lines(api.swarm_changes().await?, "\n")),
+        (Method::GET, ["docklab", "activity"]) => Ok(respond::json_lines(api.activity().await?, "\n")),
         (Method::GET, ["docklab", "raft"]) => respond::json(&api.raft_status().await?),
         // BuildKit's session; clients that try it fall back to the classic builder.
         _ => Err(page_not_found()),

@@ -1,9 +1,10 @@
 //! The build cache: images that were built here, found by their parent and what created them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use docklab_api::ApiResult;
+use docklab_api::{ApiResult, CacheMiss};
 
+use super::miss::{self, Files};
 use crate::{
     Engine,
     image::{Image, ImageFile, RunConfig},
@@ -45,44 +46,73 @@ fn same(left: &RunConfig, right: &RunConfig) -> bool {
         && left.healthcheck == right.healthcheck
 }
 
+/// What was built here on top of an image; without one, what begins with no image.
+fn siblings(engine: &Engine, parent: &str) -> Vec<Arc<Image>> {
+    let all = if parent.is_empty() {
+        engine.images.all().into_iter().filter(|image| image.parent.is_none()).collect()
+    } else {
+        engine.images.children(parent)
+    };
+    all.into_iter().filter(|image| image.built_here).collect()
+}
+
+fn created(image: &Image) -> Option<jiff::Timestamp> {
+    image.file.created.as_ref().and_then(|time| time.parse().ok())
+}
+
 /// Looks steps up; after the first miss of a stage there are no more hits in it.
 pub(crate) struct Cache {
     disabled: bool,
-    missed: bool,
+    /// The number of the step that missed first in this stage.
+    missed: Option<u32>,
     /// `--cache-from`: images whose history counts although they were not built here.
     sources: Vec<Arc<Image>>,
 }
 
 impl Cache {
     pub(crate) fn new(disabled: bool, sources: Vec<Arc<Image>>) -> Self {
-        Self { disabled, missed: false, sources }
+        Self { disabled, missed: None, sources }
     }
 
     pub(crate) fn begin_stage(&mut self) {
-        self.missed = false;
+        self.missed = None;
     }
 
-    /// The image that this step made of `parent` before. `parent` is empty for `FROM scratch`.
-    pub(crate) async fn probe(&mut self, engine: &Engine, parent: &str, step: &RunConfig) -> ApiResult<Option<String>> {
-        if self.disabled || self.missed {
-            return Ok(None);
+    /// The image that this step made of `parent` before, or why there is none. `parent` is empty for `FROM scratch`;
+    /// `now` is the step's number and its line as written; `files` are what it copies.
+    pub(crate) async fn probe(
+        &mut self,
+        engine: &Engine,
+        parent: &str,
+        step: &RunConfig,
+        now: (u32, &str),
+        files: &Files,
+    ) -> ApiResult<Result<String, CacheMiss>> {
+        if self.disabled {
+            return Ok(Err(CacheMiss::Disabled));
         }
-        let found = self.lookup(engine, parent, step).await?;
-        self.missed = found.is_none();
-        Ok(found)
+        if let Some(step) = self.missed {
+            return Ok(Err(CacheMiss::Follows { step }));
+        }
+        if let Some(found) = self.lookup(engine, parent, step).await? {
+            return Ok(Ok(found));
+        }
+        self.missed = Some(now.0);
+        let mut former = siblings(engine, parent);
+        former.sort_by_key(|image| std::cmp::Reverse(created(image)));
+        let former: Vec<(&str, &[String])> = former
+            .iter()
+            .filter_map(|image| Some((&*image.id, image.file.container_config.as_ref()?.cmd.as_deref()?)))
+            .collect();
+        let memory = engine.build_memory.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Err(miss::why(&memory, &former, now.1, step.cmd.as_deref().unwrap_or_default(), files)))
     }
 
     async fn lookup(&mut self, engine: &Engine, parent: &str, step: &RunConfig) -> ApiResult<Option<String>> {
-        let siblings = if parent.is_empty() {
-            engine.images.all().into_iter().filter(|image| image.parent.is_none()).collect()
-        } else {
-            engine.images.children(parent)
-        };
-        let local = siblings
+        let local = siblings(engine, parent)
             .into_iter()
-            .filter(|image| image.built_here)
             .filter(|image| image.file.container_config.as_ref().is_some_and(|made| same(made, step)))
-            .max_by_key(|image| image.file.created.clone().and_then(|time| time.parse::<jiff::Timestamp>().ok()));
+            .max_by_key(|image| created(image));
         if self.sources.is_empty() {
             return Ok(local.map(|image| image.id.clone()));
         }

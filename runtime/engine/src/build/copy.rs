@@ -8,6 +8,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::{
     layer::{Content, LayerFile},
+    miss::Files,
     path_match,
     source::{Entry, Source, hash_of},
 };
@@ -103,6 +104,23 @@ pub(crate) fn hash(picked: &[Picked]) -> String {
         [one] => one.hash.clone(),
         several => hash_of("multi", &several.iter().map(|one| one.hash.clone()).collect::<Vec<_>>()),
     }
+}
+
+/// The regular files of all sources, with the beginning of each hash: enough to tell which one changed.
+pub(crate) fn files(picked: &[Picked]) -> Files {
+    let short =
+        |entry: &Entry| entry.sum.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+    let mut files = Files::new();
+    for one in picked {
+        match one.source.entries.get(&one.path) {
+            Some(entry) if entry.kind != FileKind::Directory => files.push((one.path.clone(), short(entry))),
+            _ => {
+                let inside = one.source.beneath(&one.path).filter(|(_, entry)| entry.kind != FileKind::Directory);
+                files.extend(inside.map(|(path, entry)| (path.clone(), short(entry))));
+            }
+        }
+    }
+    files
 }
 
 /// A layer in the making, on top of what is below it.

@@ -168,6 +168,11 @@ pub(crate) struct Dockerfile {
 }
 
 impl Dockerfile {
+    /// How many steps a build of it has.
+    pub(crate) fn steps(&self) -> usize {
+        self.arguments.len() + self.stages.iter().map(|stage| 1 + stage.commands.len()).sum::<usize>()
+    }
+
     /// `name` is the file's, for errors.
     pub(crate) fn parse(name: &str, source: &str) -> ApiResult<Self> {
         let unreadable = |text: &str| ApiError::invalid(format!("failed to parse {name}: {text}"));

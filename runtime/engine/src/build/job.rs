@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use docklab_api::{ApiError, ApiResult, BuildImage, ByteStream, MessageStream, ProgressMessage, Reference};
+use docklab_api::{ApiError, ApiResult, BuildImage, ByteStream, MessageStream, News, ProgressMessage, Reference};
 use docklab_host::Host;
 
 use super::{
@@ -10,12 +10,15 @@ use super::{
     cache::Cache,
     ignore::Ignore,
     instruction::{Dockerfile, Instruction, Kind, Stage},
+    miss::Files,
     output::Output,
+    report::Report,
     source::Source,
 };
 use crate::{
     Engine, HostResultExt,
-    image::{ChildImage, RunConfig, new_tag},
+    activity::Job,
+    image::{ChildImage, Image, RunConfig, new_tag},
     progress::{self, JobError},
     short_id,
 };
@@ -34,6 +37,7 @@ pub(super) struct Build {
     /// Names and images of the finished stages.
     pub(super) stages: Vec<(Option<String>, String)>,
     pub(super) state: State,
+    pub(super) report: Report,
     /// Containers of the current step.
     pub(super) containers: Vec<String>,
     /// Blobs to remove at the end.
@@ -65,7 +69,9 @@ impl Engine {
         let started = progress::run(&self.host, move |progress| async move {
             let out = Output::new(progress, options.quiet);
             let mut blobs = vec![Arc::clone(&context.blob)];
-            let result = engine.run_build(options, &tags, context, out.clone(), &mut blobs).await;
+            let job = engine.activity.begin();
+            let result = engine.run_build(options, &tags, context, out.clone(), &mut blobs, &job).await;
+            job.end(result.as_ref().map(|id| Some(id.clone())).map_err(|failure| failure.error.message.clone()));
             blobs.sort();
             blobs.dedup();
             for blob in blobs {
@@ -74,7 +80,7 @@ impl Engine {
             if result.is_err() {
                 out.reveal();
             }
-            result
+            result.map(|_| ())
         })
         .await;
         if started.is_err() {
@@ -90,7 +96,8 @@ impl Engine {
         mut context: Source,
         out: Output,
         blobs: &mut Vec<Arc<str>>,
-    ) -> Result<(), JobError> {
+        job: &Arc<Job>,
+    ) -> Result<String, JobError> {
         let mut file = dockerfile(&*self.host, &options, &mut context).await?;
         if let Some(target) = options.target.as_deref().filter(|target| !target.is_empty()) {
             let index = file
@@ -117,9 +124,14 @@ impl Engine {
             context: Arc::new(context),
             stages: Vec::new(),
             state: State::default(),
+            report: Report::new(Arc::clone(job)),
             containers: Vec::new(),
             blobs: Vec::new(),
         };
+        job.tell(News::BuildBegan {
+            tags: tags.iter().map(Reference::familiar).collect(),
+            steps: u32::try_from(file.steps()).unwrap_or(u32::MAX),
+        });
         let result = build.all(&file).await;
         blobs.append(&mut build.blobs);
         let id = result?;
@@ -129,7 +141,7 @@ impl Engine {
             build.out.text(format!("Successfully tagged {}\n", tag.familiar()));
         }
         build.out.result(&id);
-        Ok(())
+        Ok(id)
     }
 }
 
@@ -179,31 +191,30 @@ async fn dockerfile(host: &dyn Host, options: &BuildImage, context: &mut Source)
 
 impl Build {
     async fn all(&mut self, file: &Dockerfile) -> Result<String, JobError> {
-        let total = file.arguments.len() + file.stages.iter().map(|stage| 1 + stage.commands.len()).sum::<usize>();
-        let mut number = 0;
-        let mut step = |out: &Output, code: &str| {
-            number += 1;
-            out.text(format!("Step {number}/{total} : {code}"));
-            out.text("\n");
-        };
+        let total = file.steps();
         for warning in &file.warnings {
             self.out.text(format!("\u{1b}[91m{warning}\u{1b}[0m"));
         }
         for argument in &file.arguments {
-            step(&self.out, &argument.code);
+            self.step(&argument.code, total);
             if let Kind::Arg(pairs) = self.expand(&argument.kind)? {
                 for (key, value) in pairs {
                     self.arguments.declare_global(&key, value);
                 }
             }
+            self.report.done(None, None);
         }
         for stage in &file.stages {
-            step(&self.out, &stage.from.code);
-            self.begin_stage(stage).await?;
+            self.step(&stage.from.code, total);
+            let begun = self.begin_stage(stage).await;
+            self.reported(begun, None)?;
             self.out.text(format!(" ---> {}\n", short_id(&self.state.image)));
             for command in &stage.commands {
-                step(&self.out, &command.code);
-                self.dispatch(command).await?;
+                self.step(&command.code, total);
+                let before = self.engine.images.get(&self.state.image);
+                let dispatched = self.dispatch(command).await;
+                self.reported(dispatched, before)?;
+                self.engine.remember_line(&self.state.image, &command.code);
                 self.out.text(format!(" ---> {}\n", short_id(&self.state.image)));
             }
             if !self.state.image.is_empty() {
@@ -219,6 +230,22 @@ impl Build {
             return Err(ApiError::system("No image was generated. Is your Dockerfile empty?").into());
         }
         Ok(self.state.image.clone())
+    }
+
+    fn step(&mut self, code: &str, total: usize) {
+        self.report.began(code);
+        self.out.text(format!("Step {}/{total} : {code}", self.report.number));
+        self.out.text("\n");
+    }
+
+    /// Tells watchers how a step ended. A base image counts as there already: FROM makes no layer.
+    fn reported(&mut self, outcome: Result<(), JobError>, before: Option<Arc<Image>>) -> Result<(), JobError> {
+        let image = self.engine.images.get(&self.state.image);
+        match &outcome {
+            Ok(()) => self.report.done(before.as_deref().or(image.as_deref()), image.as_deref()),
+            Err(failure) => self.report.failed(&failure.error.message),
+        }
+        outcome
     }
 
     async fn begin_stage(&mut self, stage: &Stage) -> Result<(), JobError> {
@@ -364,10 +391,24 @@ impl Build {
 
     /// True when the step was found; the stage then goes on from there.
     pub(super) async fn cached(&mut self, step: &RunConfig) -> ApiResult<bool> {
-        let Some(id) = self.cache.probe(&self.engine, &self.state.image, step).await? else { return Ok(false) };
-        self.out.text(" ---> Using cache\n");
-        self.state.image = id;
-        Ok(true)
+        self.cached_files(step, &Files::new()).await
+    }
+
+    /// As [`Build::cached`], for a step that reads files.
+    pub(super) async fn cached_files(&mut self, step: &RunConfig, files: &Files) -> ApiResult<bool> {
+        let now = self.report.now();
+        match self.cache.probe(&self.engine, &self.state.image, step, now, files).await? {
+            Ok(id) => {
+                self.out.text(" ---> Using cache\n");
+                self.report.hit();
+                self.state.image = id;
+                Ok(true)
+            }
+            Err(why) => {
+                self.report.missed(why);
+                Ok(false)
+            }
+        }
     }
 
     /// A step that changes the configuration only, or makes the working directory.

@@ -15,12 +15,15 @@ mod instruction;
 mod job;
 mod layer;
 mod lines;
+mod miss;
 mod output;
+mod report;
 mod source;
 mod steps;
 mod words;
 
 pub(crate) use glob::path_match;
+pub(crate) use miss::Memory;
 
 use docklab_api::{ApiError, ApiResult, models::ContainerConfig};
 

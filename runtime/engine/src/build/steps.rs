@@ -170,7 +170,9 @@ impl Build {
             arguments.destination
         );
         let step = self.step_config(vec![comment]);
-        if self.cached(&step).await? {
+        let files = copy::files(&picked);
+        self.engine.remember_files(&hash, &files);
+        if self.cached_files(&step, &files).await? {
             return Ok(());
         }
         let mut plan = self.plan();

@@ -1,7 +1,7 @@
 //! `docker pull`.
 
 use bytes::Bytes;
-use docklab_api::{ApiError, ApiResult, CreateImage, MessageStream, Reference};
+use docklab_api::{ApiError, ApiResult, CreateImage, Direction, MessageStream, Reference, TransferredLayer};
 use docklab_host::{Compression, HostError};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::client::{Call, Client, MANIFEST_TYPES, header, refusal, text};
 use crate::{
     Engine, HostResultExt,
+    activity::Job,
     image::{ImageFile, LayerSource, chain_ids, go_architecture},
     progress::{self, Progress},
 };
@@ -72,12 +73,22 @@ impl Engine {
             Reference::parse(&typed).map_err(|error| ApiError::invalid(error.to_string()))?.with_default_tag();
         let engine = self.clone();
         progress::run(&self.host, |progress| async move {
-            Ok(engine.pull_reference(&reference, &options, &progress).await?)
+            let job = engine.activity.begin();
+            let pulled = engine.pull_reference(&reference, &options, &progress.watched_by(&job), &job).await;
+            job.end(pulled.clone().map(Some).map_err(|error| error.message));
+            Ok(pulled.map(|_| ())?)
         })
         .await
     }
 
-    async fn pull_reference(&self, reference: &Reference, options: &CreateImage, progress: &Progress) -> ApiResult<()> {
+    /// Returns the image's ID.
+    async fn pull_reference(
+        &self,
+        reference: &Reference,
+        options: &CreateImage,
+        progress: &Progress,
+        job: &Job,
+    ) -> ApiResult<String> {
         let client =
             Client::connect(&self.host, reference, "pull", options.auth.as_ref(), &self.options.mirrors).await?;
         let wanted = reference.digest.clone().or_else(|| reference.tag.clone()).unwrap_or_default();
@@ -93,6 +104,11 @@ impl Engine {
         if file.rootfs.diff_ids.len() != manifest.layers.len() {
             return Err(ApiError::system("the manifest and the configuration name different numbers of layers"));
         }
+        let named = manifest.layers.iter().zip(&file.rootfs.diff_ids).map(|(layer, diff_id)| {
+            let (diff_id, digest) = (diff_id.clone(), Some(layer.digest.clone()));
+            (short(&layer.digest).to_owned(), TransferredLayer { diff_id, digest, size: layer.size })
+        });
+        job.transfer(Direction::Pull, reference.familiar(), named.collect());
         let _changing = self.images.changing.lock().await;
         let before = self.images.target(reference);
         let sizes = self.fetch_layers(&client, reference, &manifest.layers, &file.rootfs.diff_ids, progress).await?;
@@ -109,7 +125,7 @@ impl Engine {
             format!("Status: Image is up to date for {familiar}")
         });
         self.image_event("pull", &familiar, &reference.familiar_name());
-        Ok(())
+        Ok(image.id.clone())
     }
 
     /// The manifest of this machine's platform, out of an index.

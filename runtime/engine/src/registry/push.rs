@@ -1,7 +1,9 @@
 //! `docker push`.
 
 use bytes::Bytes;
-use docklab_api::{ApiError, ApiResult, MessageStream, ProgressMessage, PushImage, Reference};
+use docklab_api::{
+    ApiError, ApiResult, Direction, MessageStream, ProgressMessage, PushImage, Reference, TransferredLayer,
+};
 use futures::{FutureExt, StreamExt, stream};
 use serde::Serialize;
 
@@ -11,6 +13,7 @@ use super::{
 };
 use crate::{
     Engine, HostResultExt,
+    activity::Job,
     image::{Image, LayerSource},
     progress::{self, Progress},
 };
@@ -40,12 +43,22 @@ impl Engine {
             Reference::parse(&typed).map_err(|error| ApiError::invalid(error.to_string()))?.with_default_tag();
         let engine = self.clone();
         progress::run(&self.host, |progress| async move {
-            Ok(engine.push_reference(&reference, &options, &progress).await?)
+            let job = engine.activity.begin();
+            let pushed = engine.push_reference(&reference, &options, &progress.watched_by(&job), &job).await;
+            job.end(pushed.clone().map(Some).map_err(|error| error.message));
+            Ok(pushed.map(|_| ())?)
         })
         .await
     }
 
-    async fn push_reference(&self, reference: &Reference, options: &PushImage, progress: &Progress) -> ApiResult<()> {
+    /// Returns the image's ID.
+    async fn push_reference(
+        &self,
+        reference: &Reference,
+        options: &PushImage,
+        progress: &Progress,
+        job: &Job,
+    ) -> ApiResult<String> {
         progress.status(format!("The push refers to repository [{}]", reference.name()));
         let image = self.images.target(reference).and_then(|id| self.images.get(&id)).ok_or_else(|| {
             ApiError::not_found(format!("An image does not exist locally with the tag: {}", reference.familiar_name()))
@@ -53,6 +66,11 @@ impl Engine {
         let client =
             Client::connect(&self.host, reference, "pull,push", options.auth.as_ref(), &self.options.mirrors).await?;
         let diff_ids = &image.file.rootfs.diff_ids;
+        let named = diff_ids.iter().zip(&image.sizes).map(|(diff_id, size)| {
+            let layer = TransferredLayer { diff_id: diff_id.clone(), digest: None, size: *size };
+            (short(diff_id).to_owned(), layer)
+        });
+        job.transfer(Direction::Push, reference.familiar(), named.collect());
         // Newest first, as Docker lists them.
         for diff_id in diff_ids.iter().rev() {
             progress.layer(short(diff_id), "Preparing");
@@ -77,7 +95,7 @@ impl Engine {
             ..ProgressMessage::aux(serde_json::json!({ "Tag": tag, "Digest": digest, "Size": size }))
         });
         self.image_event("push", &reference.familiar(), &reference.familiar_name());
-        Ok(())
+        Ok(image.id.clone())
     }
 
     /// Makes sure that the repository has a layer, in the cheapest way that works.

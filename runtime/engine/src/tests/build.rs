@@ -10,13 +10,13 @@ use futures::{StreamExt, TryStreamExt};
 use super::swarm::seed;
 use crate::{Engine, EngineOptions, HostResultExt};
 
-struct Lab {
-    world: World,
-    engine: Engine,
+pub(super) struct Lab {
+    pub(super) world: World,
+    pub(super) engine: Engine,
 }
 
 /// A file of a context: path, content, mode, time of change.
-type File<'a> = (&'a str, &'a str, u32, u64);
+pub(super) type File<'a> = (&'a str, &'a str, u32, u64);
 
 fn context(files: &[File<'_>]) -> Bytes {
     let mut builder = tar::Builder::new(Vec::new());
@@ -52,7 +52,7 @@ fn numbered(text: &str) -> String {
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new("2026-01-01T00:00:00Z".parse().expect("a date"), 5);
         let node = world.add_node("node1");
         let engine = world.block_on(Engine::open(node.host(), EngineOptions::default())).expect("the engine opens");
@@ -88,7 +88,7 @@ impl Lab {
             .collect()
     }
 
-    fn build(&self, dockerfile: &str, files: &[File<'_>]) -> String {
+    pub(super) fn build(&self, dockerfile: &str, files: &[File<'_>]) -> String {
         numbered(&self.raw(dockerfile, files, Self::options()))
     }
 

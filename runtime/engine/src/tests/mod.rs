@@ -1,5 +1,6 @@
 //! The engine on a machine in memory, on a virtual clock.
 
+mod activity;
 mod build;
 mod containers;
 mod fake;

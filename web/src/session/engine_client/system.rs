@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use docklab_api::{
-    ApiResult, Events, Ping, SystemApi,
+    Activity, ApiResult, Events, Ping, SystemApi,
     models::{AuthConfig, EventMessage, SystemAuthResponse, SystemDataUsageResponse, SystemInfo, SystemVersion},
 };
 use futures::stream::BoxStream;
@@ -31,6 +31,9 @@ impl SystemApi for EngineClient {
             .maybe("until", options.until.as_deref())
             .filters(&options.filters);
         Ok(objects(self.send("GET", "/events", query, None).await?))
+    }
+    async fn activity(&self) -> ApiResult<BoxStream<'static, ApiResult<Activity>>> {
+        Ok(objects(self.send("GET", "/docklab/activity", Query::new(), None).await?))
     }
     async fn disk_usage(&self) -> ApiResult<SystemDataUsageResponse> {
         self.get("/system/df", Query::new()).await
