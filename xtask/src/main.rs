@@ -1,6 +1,7 @@
 //! Set-up, build, test, parity and benchmarks.
 
 mod bench;
+mod book;
 mod command;
 mod page;
 mod parity;
@@ -23,6 +24,7 @@ Tasks:
   test [FILTER…]              set up what is missing, then run everything that can fail
   ci                          `test` as a build server runs it: nothing may be skipped
   page [--release]            build the page into web/dist
+  book                        build the book into book/book and check its links
   parity [FILE…] [--record]   compare the command line with a real Docker, step by step
   bench [--json FILE]         measure our engine beside a real dockerd
 
@@ -54,6 +56,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         ["ci"] => test::test(&[], true),
         ["page"] => page::build_page(false).map(|dist| println!("{}", dist.display())).map(|()| true),
         ["page", "--release"] => page::build_page(true).map(|dist| println!("{}", dist.display())).map(|()| true),
+        ["book"] => book::build().map(|built| println!("{}", built.display())).map(|()| true),
         ["parity", rest @ ..] => parity::run(rest),
         ["bench"] => bench::run(None),
         ["bench", "--json", file] => bench::run(Some(file.as_ref())),

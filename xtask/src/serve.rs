@@ -4,7 +4,7 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::{page, progress, setup};
+use crate::{book, page, progress, setup};
 
 /// Sets up what is missing, then becomes `docklab serve`. Returns only when something failed.
 pub(crate) fn serve(arguments: &[&str]) -> Result<bool> {
@@ -14,7 +14,13 @@ pub(crate) fn serve(arguments: &[&str]) -> Result<bool> {
     let docklab = setup::build_docklab(true)?;
     let mut serve = Command::new(&docklab);
     serve.arg("serve").arg("--labs").arg(root.join("labs")).arg("--page").arg(&page);
-    serve.arg("--book").arg(root.join("book/book"));
+    match book::build() {
+        Ok(book) => {
+            serve.arg("--book").arg(book);
+        }
+        // The labs do not need it.
+        Err(error) => progress::step(&format!("book: not built: {error:#}")),
+    }
     if !arguments.contains(&"--engine") && !can_run_engine() {
         progress::step("the engine needs root on Linux; without it the labs run in the page's simulator");
         progress::step("for real containers type:  sudo -E cargo xtask serve");

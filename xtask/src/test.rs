@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    command, page, parity, progress,
+    book, command, page, parity, progress,
     report::{Outcome, Report},
     setup, wasm,
 };
@@ -71,6 +71,7 @@ pub(crate) fn test(filters: &[&str], complete: bool) -> Result<bool> {
         Ok(cargo(&root, &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
     run.item("units", || Ok(cargo_test(&root, &["--workspace", "--exclude", "docklab-tests"])));
+    run.item("book", || book::build().map(|_| Outcome::of(true, "")));
     if run.wants("wasm32") {
         portable(&mut run, &root);
     }

@@ -25,7 +25,7 @@ mod variables;
 mod watch;
 mod workspace;
 
-pub use check::{Check, Expectation, Field, FieldExpectation, Kind, Matcher, Mistake, json_schema};
+pub use check::{Check, Expectation, Field, FieldExpectation, FieldType, Kind, Matcher, Mistake, json_schema};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Block, Choice, Commands, Diagram, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};
 pub use evaluate::{Candidate, Difference, Evaluator, ExpectationReport, StepReport};

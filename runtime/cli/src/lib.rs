@@ -32,6 +32,17 @@ use crate::{
 /// The client release whose texts are reproduced.
 pub const CLIENT_VERSION: &str = "28.2.2";
 
+/// Every command as it is typed, in the table's order, with its help for a terminal of 80 columns.
+pub fn reference() -> Vec<(String, String)> {
+    let console = TestConsole::new(0);
+    let text = |command: &grammar::Command| {
+        let path = if command.path == "docker" { "docker".to_owned() } else { format!("docker {}", command.path) };
+        let help = grammar::help(command, &path, 80, &console);
+        (path, help)
+    };
+    grammar::commands().iter().map(text).collect()
+}
+
 /// Runs one command line. `argv[0]` is the program's name and is not looked at.
 ///
 /// Returns the exit code of the process: 0, the container's own for `run`, `exec` and `wait`-like commands, 125 to 127

@@ -273,7 +273,7 @@ impl Kind {
         self.fields().iter().find(|field| field.name == name)
     }
     /// Fields without which there is nothing to observe.
-    pub(crate) fn required(self) -> &'static [&'static str] {
+    pub fn required(self) -> &'static [&'static str] {
         match self {
             Self::Http => &["url"],
             Self::File => &["path"],
