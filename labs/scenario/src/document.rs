@@ -205,6 +205,18 @@ pub enum NoteKind {
     Docker,
 }
 
+impl NoteKind {
+    /// False for a remark that is only for another engine: `sim`, `docklab` or `docker`.
+    pub fn applies_to(self, engine: &str) -> bool {
+        match self {
+            Self::Simulator => engine == "sim",
+            Self::Docklab => engine == "docklab",
+            Self::Docker => engine == "docker",
+            _ => true,
+        }
+    }
+}
+
 impl Step {
     /// Every check of the step, also those inside notes.
     pub fn checks(&self) -> impl Iterator<Item = &Check> {
@@ -225,6 +237,24 @@ impl Step {
         }
         let mut all = Vec::new();
         collect(&self.blocks, &mut all);
+        all
+    }
+    /// The blocks that are played on an engine, with their places among [`Step::all_blocks`]: those in notes for
+    /// another engine are left out.
+    pub fn played_on(&self, engine: &str) -> Vec<(usize, &Block)> {
+        fn collect<'a>(blocks: &'a [Block], engine: &str, played: bool, at: &mut usize, into: &mut Vec<(usize, &'a Block)>) {
+            for block in blocks {
+                if played {
+                    into.push((*at, block));
+                }
+                *at += 1;
+                if let Block::Note { kind, blocks, .. } = block {
+                    collect(blocks, engine, played && kind.applies_to(engine), at, into);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        collect(&self.blocks, engine, true, &mut 0, &mut all);
         all
     }
     /// True when something in the step can be verified.

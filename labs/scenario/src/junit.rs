@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::runner::{RouteKind, TestReport};
+use crate::report::TestReport;
 
 /// The reports in the order given.
 pub fn junit(reports: &[TestReport]) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for report in reports {
-        let failures = report.routes.iter().filter(|route| !route.passed).count();
+        let failures = report.tally().failed;
         // Writing to a String does not fail.
         let _ = writeln!(
             xml,
@@ -18,22 +18,19 @@ pub fn junit(reports: &[TestReport]) -> String {
             report.routes.len(),
         );
         for route in &report.routes {
-            let kind = match route.kind {
-                RouteKind::Reference => "reference",
-                RouteKind::Also => "also",
-                RouteKind::Wrong => "wrong",
-            };
-            let name = escape(format!("{kind} {}", route.route).trim());
+            let name = escape(format!("{} {}", route.kind, route.route).trim());
             let class = format!("{}.{}", escape(&report.scenario), escape(&route.step));
-            if route.passed {
+            if route.passed() {
                 let _ = writeln!(xml, "    <testcase classname=\"{class}\" name=\"{name}\"/>");
             } else {
-                let first = route.problems.first().and_then(|problem| problem.lines().next()).unwrap_or_default();
+                let texts: Vec<&str> = route.problems.iter().map(|problem| problem.text.as_str()).collect();
+                let first = texts.first().and_then(|text| text.lines().next()).unwrap_or_default();
+                let kind = route.problems.first().map_or("", |problem| problem.kind.as_str());
                 let _ = writeln!(
                     xml,
-                    "    <testcase classname=\"{class}\" name=\"{name}\">\n      <failure message=\"{}\">{}</failure>\n    </testcase>",
+                    "    <testcase classname=\"{class}\" name=\"{name}\">\n      <failure type=\"{kind}\" message=\"{}\">{}</failure>\n    </testcase>",
                     escape(first),
-                    escape(&route.problems.join("\n")),
+                    escape(&texts.join("\n")),
                 );
             }
         }
@@ -63,15 +60,18 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::junit;
-    use crate::{RouteKind, RouteReport, TestReport};
+    use crate::{Problem, ProblemKind, RouteKind, RouteReport, TestReport};
 
     fn route(kind: RouteKind, route: &str, problems: &[&str]) -> RouteReport {
         RouteReport {
             step: "build".to_owned(),
             kind,
             route: route.to_owned(),
-            passed: problems.is_empty(),
-            problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
+            problems: problems
+                .iter()
+                .map(|text| Problem { kind: ProblemKind::FalseGreen, text: (*text).to_owned() })
+                .collect(),
+            is_harmless: false,
         }
     }
 
@@ -91,7 +91,7 @@ mod tests {
           <testsuite name="images on docker" tests="2" failures="1">
             <testcase classname="images.build" name="reference docker build ."/>
             <testcase classname="images.build" name="wrong echo &quot;a&quot; &gt; b">
-              <failure message="green:">green:
+              <failure type="false-green" message="green:">green:
         &lt;x&gt; &amp; �[0m</failure>
             </testcase>
           </testsuite>

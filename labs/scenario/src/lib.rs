@@ -16,9 +16,11 @@ mod facts;
 mod html;
 mod junit;
 mod lint;
+mod mutants;
 mod output;
 mod parse;
 mod progress;
+mod report;
 mod runner;
 mod source;
 mod variables;
@@ -34,7 +36,11 @@ pub use lint::lint;
 pub use output::{OutputMismatch, match_output};
 pub use parse::{Parsed, parse};
 pub use progress::{Progress, StepProgress};
-pub use runner::{PlayError, Played, Player, Route, RouteKind, RouteReport, TestReport, play_step, test};
+pub use mutants::{Mutant, MutantKind, mutants};
+pub use report::{Problem, ProblemKind, RouteKind, RouteReport, Tally, TestReport, table};
+pub use runner::{
+    Part, PlayError, Played, Player, Route, Scope, plan, play_before, play_part, play_step, test,
+};
 pub use source::{Position, Source, Span};
 pub use variables::{UnknownVariable, with_variables};
 pub use watch::Watch;

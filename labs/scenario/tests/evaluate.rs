@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use docklab_scenario::{
-    Commands, Evaluator, Mode, PlayError, Played, Player, Scenario, StepReport, Watch, Workspace, parse, test,
+    Commands, Evaluator, Mode, PlayError, Played, Player, Scenario, Scope, StepReport, Watch, Workspace, parse, test,
 };
 use fake::{Container, FakeWorkspace};
 use futures::executor::block_on;
@@ -135,7 +135,7 @@ impl Player for Fake {
 }
 
 fn played(body: &str) -> String {
-    block_on(test(&scenario(body), &mut Fake::default())).unwrap().to_string()
+    block_on(test(&scenario(body), Scope::default(), &mut Fake::default())).unwrap().to_string()
 }
 
 #[test]

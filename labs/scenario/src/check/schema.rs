@@ -72,6 +72,7 @@ const CONTAINER: &[Field] = &[
     field("env", List, "environment as `NAME=value`"),
     field("label", List, "labels as `key=value`"),
     field("network", List, "names of the networks it is attached to"),
+    field("alias", List, "names under which other containers of its networks find it"),
     field("mount", List, "mounts as `source:destination`"),
     field("restart", Text, "its restart policy"),
     field("health", Word(&["none", "starting", "healthy", "unhealthy"]), "the state of its health check"),
@@ -99,6 +100,8 @@ const LAYER: &[Field] = &[
     field("with", Steer, "the image it is compared with; absent, the one it shares most with"),
     field("shared", Number, "layers that both have, from the bottom up"),
     field("own", Number, "layers above the shared ones"),
+    field("base", Steer, "the image that its Dockerfile stands on, for `cached`"),
+    field("cached", Number, "shared layers that are not those of `base`: they came from the build cache"),
     field("total", Number, "all layers of the image"),
     NODE,
 ];

@@ -1,6 +1,7 @@
 //! What an expectation is compared with: engine objects as labelled fields.
 
 mod observe;
+pub(crate) mod state;
 mod swarm;
 
 use std::sync::Arc;
@@ -185,6 +186,7 @@ fn container(node: &str, inspected: &Value) -> Subject {
             ("env", Actual::List(strings(inspected, "/Config/Env"))),
             ("label", labels(inspected, "/Config/Labels")),
             ("network", keys(inspected, "/NetworkSettings/Networks")),
+            ("alias", Actual::List(aliases(inspected))),
             ("mount", Actual::List(mounts.collect())),
             ("restart", text(inspected, "/HostConfig/RestartPolicy/Name")),
             ("health", Actual::Text(health.to_owned())),
@@ -192,6 +194,21 @@ fn container(node: &str, inspected: &Value) -> Subject {
             ("name", Actual::Text(name)),
         ],
     }
+}
+
+/// The names that other containers of its networks find it by, without the ID that Docker adds.
+fn aliases(inspected: &Value) -> Vec<String> {
+    let networks = inspected.pointer("/NetworkSettings/Networks").and_then(Value::as_object);
+    let id = text_at(inspected, "/Id");
+    let mut names = Vec::new();
+    for (_, network) in networks.into_iter().flatten() {
+        for name in strings(network, "/DNSNames").into_iter().chain(strings(network, "/Aliases")) {
+            if !names.contains(&name) && !id.starts_with(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
 }
 
 /// `8080:80`; of a stopped container, what it asked for.
@@ -280,12 +297,24 @@ async fn layers(
     }
     let in_common = |other: &Vec<String>| layers.iter().zip(other).take_while(|(left, right)| left == right).count();
     let shared = others.iter().map(in_common).max().unwrap_or(0);
+    let of_base = match expectation.text("base") {
+        None => 0,
+        Some(base) => match layer_ids(engine, base).await {
+            Ok((_, layers)) => in_common(&layers),
+            Err(error) if error.is_not_found() => {
+                gathered.trouble.push(format!("{node} has no image `{base}`"));
+                0
+            }
+            Err(error) => return Err(error),
+        },
+    };
     let count = |number: usize| Actual::Number(i64::try_from(number).unwrap_or(i64::MAX));
     gathered.subjects.push(Subject {
         label: format!("the layers of `{image}` on {node}"),
         fields: vec![
             ("shared", count(shared)),
             ("own", count(layers.len().saturating_sub(shared))),
+            ("cached", count(shared.saturating_sub(of_base))),
             ("total", count(layers.len())),
             ("node", Actual::Text(node.to_owned())),
         ],

@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
     time::Duration,
@@ -15,7 +15,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use docklab_api::{ApiResult, Events, SystemApi as _, models::EventMessage};
-use docklab_scenario::{Commands, Mode, PlayError, Played, Player, Scenario, TestReport, Workspace};
+use docklab_scenario::{
+    Commands, Mode, Part, PlayError, Played, Player, RouteReport, Scenario, Scope, TestReport, Workspace,
+};
 use docklab_sim::World;
 use docklab_simulator::{SimulatedNode, Simulator};
 use futures::{
@@ -30,34 +32,49 @@ use shell::Shell;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// A server that has just started may answer a little later without any event.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const ENGINE: &str = "sim";
 /// Every run of the tests sees the same world.
 const SEED: u64 = 1;
 
-pub(super) async fn test(scenario: &Scenario, is_verbose: bool) -> Result<TestReport> {
-    let scenario = scenario.clone();
-    // The world runs on one thread until the test is through; nothing of it waits for this process.
-    tokio::task::spawn_blocking(move || play(&scenario, is_verbose)).await.context("playing the lab")?
+/// Plays a lab, `jobs` parts of it at a time, each in a world of its own.
+pub(super) async fn test(scenario: &Scenario, scope: Scope, jobs: usize, is_verbose: bool) -> Result<TestReport> {
+    let parts = Arc::new(docklab_scenario::plan(scenario, ENGINE, scope));
+    let scenario = Arc::new(scenario.clone());
+    let next = Arc::new(AtomicUsize::new(0));
+    // A world runs on one thread until its parts are through; nothing of it waits for this process.
+    let workers: Vec<_> = (0..jobs.min(parts.len()))
+        .map(|_| {
+            let (scenario, parts, next) = (scenario.clone(), parts.clone(), next.clone());
+            tokio::task::spawn_blocking(move || play_parts(&scenario, &parts, &next, is_verbose))
+        })
+        .collect();
+    let mut played = Vec::new();
+    for worker in workers {
+        played.extend(worker.await.context("playing the lab")??);
+    }
+    played.sort_by_key(|(index, _)| *index);
+    let routes = played.into_iter().flat_map(|(_, routes)| routes).collect();
+    Ok(TestReport { scenario: scenario.meta.id.clone(), engine: ENGINE.to_owned(), routes })
 }
 
-fn play(scenario: &Scenario, is_verbose: bool) -> Result<TestReport> {
-    let world = new_world();
-    let current = Arc::new(Mutex::new(world.clone()));
-    let names = scenario.meta.nodes.clone();
-    let session = drive(&current, open(&world, &names))??;
-    let shells = Vec::new();
-    let mut player = SimulatedPlayer {
-        current: current.clone(),
-        names,
-        world,
-        session,
-        shells,
-        deadline: Duration::ZERO,
-        is_verbose,
-    };
-    let report = drive(&current, docklab_scenario::test(scenario, &mut player))?;
-    player.shells.clear();
-    lock(&current).shutdown();
-    report.with_context(|| format!("playing {}", scenario.meta.title))
+/// Takes parts that nobody else has taken until none is left.
+fn play_parts(
+    scenario: &Scenario,
+    parts: &[Part],
+    next: &AtomicUsize,
+    is_verbose: bool,
+) -> Result<Vec<(usize, Vec<RouteReport>)>> {
+    let mut player = SimulatedPlayer::open(&scenario.meta.nodes, is_verbose)?;
+    let mut played = Vec::new();
+    loop {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        let Some(part) = parts.get(index) else { break };
+        let current = player.current.clone();
+        let routes = drive(&current, docklab_scenario::play_part(scenario, part, &mut player))?;
+        played.push((index, routes.with_context(|| format!("playing {}", scenario.meta.title))?));
+    }
+    player.close();
+    Ok(played)
 }
 
 fn new_world() -> World {
@@ -129,6 +146,20 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 }
 
 impl SimulatedPlayer {
+    /// A player in a world of its own.
+    fn open(names: &[String], is_verbose: bool) -> Result<Self> {
+        let world = new_world();
+        let current = Arc::new(Mutex::new(world.clone()));
+        let session = drive(&current, open(&world, names))??;
+        let names = names.to_vec();
+        Ok(Self { current, names, world, session, shells: Vec::new(), deadline: Duration::ZERO, is_verbose })
+    }
+
+    fn close(mut self) {
+        self.shells.clear();
+        lock(&self.current).shutdown();
+    }
+
     fn node(&self, name: Option<&str>) -> Result<SimulatedNode, PlayError> {
         let found = self.session.simulator.node(name);
         found.ok_or_else(|| failed("choose a node", format!("there is no node `{}`", name.unwrap_or("node1"))))
@@ -152,7 +183,7 @@ impl SimulatedPlayer {
 #[async_trait]
 impl Player for SimulatedPlayer {
     fn engine(&self) -> &str {
-        "sim"
+        ENGINE
     }
 
     fn workspace(&self) -> Arc<dyn Workspace> {
