@@ -53,9 +53,23 @@ pub struct Meta {
     /// What may be replaced in this lab: a name, and the text that stands for it everywhere in the file.
     /// See [`crate::with_variables`].
     pub variables: Vec<(String, String)>,
+    /// Rules of taste that [`crate::lint()`] sets aside for this lab.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Allowed>,
     /// The diagram that the lab is about; `None` lets each step's checks decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagram: Option<Diagram>,
+}
+
+/// A rule of taste that a lab breaks on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// The code of its warnings.
+    pub rule: String,
+    /// Why.
+    pub because: String,
+    #[serde(skip)]
+    pub span: Span,
 }
 
 /// A view of what the engines hold.
@@ -242,7 +256,13 @@ impl Step {
     /// The blocks that are played on an engine, with their places among [`Step::all_blocks`]: those in notes for
     /// another engine are left out.
     pub fn played_on(&self, engine: &str) -> Vec<(usize, &Block)> {
-        fn collect<'a>(blocks: &'a [Block], engine: &str, played: bool, at: &mut usize, into: &mut Vec<(usize, &'a Block)>) {
+        fn collect<'a>(
+            blocks: &'a [Block],
+            engine: &str,
+            played: bool,
+            at: &mut usize,
+            into: &mut Vec<(usize, &'a Block)>,
+        ) {
             for block in blocks {
                 if played {
                     into.push((*at, block));

@@ -13,6 +13,7 @@ mod diagnostic;
 mod document;
 mod evaluate;
 mod facts;
+mod format;
 mod html;
 mod junit;
 mod lint;
@@ -23,6 +24,7 @@ mod progress;
 mod report;
 mod runner;
 mod source;
+mod template;
 mod variables;
 mod watch;
 mod workspace;
@@ -31,17 +33,20 @@ pub use check::{Check, Expectation, Field, FieldExpectation, FieldType, Kind, Ma
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Block, Choice, Commands, Diagram, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};
 pub use evaluate::{Candidate, Difference, Evaluator, ExpectationReport, StepReport};
+pub use format::format;
 pub use junit::junit;
-pub use lint::lint;
+pub use lint::{RULES, lint};
+pub use mutants::{Mutant, MutantKind, mutants};
 pub use output::{OutputMismatch, match_output};
 pub use parse::{Parsed, parse};
 pub use progress::{Progress, StepProgress};
-pub use mutants::{Mutant, MutantKind, mutants};
 pub use report::{Problem, ProblemKind, RouteKind, RouteReport, Tally, TestReport, table};
-pub use runner::{
-    Part, PlayError, Played, Player, Route, Scope, plan, play_before, play_part, play_step, test,
-};
+pub use runner::{Part, PlayError, Played, Player, Route, Scope, plan, play_before, play_part, play_step, test};
 pub use source::{Position, Source, Span};
+pub use template::template;
 pub use variables::{UnknownVariable, with_variables};
 pub use watch::Watch;
 pub use workspace::{HttpAnswer, HttpRequest, Workspace, WorkspaceError};
+
+/// Lets a continuous integration server that reads problem matchers show what `docklab lint` prints beside the text.
+pub const PROBLEM_MATCHER: &str = include_str!("../problem-matcher.json");

@@ -188,8 +188,7 @@ impl fmt::Display for TestReport {
         }
         let tally = self.tally();
         let played = self.routes.len() - tally.mutants;
-        let failed =
-            self.routes.iter().filter(|route| route.kind != RouteKind::Mutant && !route.passed()).count();
+        let failed = self.routes.iter().filter(|route| route.kind != RouteKind::Mutant && !route.passed()).count();
         write!(formatter, "{} routes passed, {failed} failed", played - failed)?;
         if tally.mutants > 0 {
             let survived = tally.failed - failed;

@@ -26,7 +26,7 @@ error[unknown-field]: a container has no `iamge`
   --> lab.md:13:1
    |
 13 | iamge = "ubuntu"
-   | ^^^^^ expected `name`, `image`, `command`, `state`, `exit_code`, `error`, `publish`, `tty`, `stdin`, `env`, `label`, `network`, `mount`, `restart`, `health`, `changed`, `node`, `count` or `none`
+   | ^^^^^ expected `name`, `image`, `command`, `state`, `exit_code`, `error`, `publish`, `tty`, `stdin`, `env`, `label`, `network`, `alias`, `mount`, `restart`, `health`, `changed`, `node`, `count` or `none`
    = did you mean `image`?
 
 error[unknown-word]: `runing` is not a value of this field
@@ -132,7 +132,7 @@ fn diagnostics_have_a_json_form_with_line_column_and_length() {
       "start": 63,
       "end": 67
     },
-    "expected": "`name`, `image`, `command`, `state`, `exit_code`, `error`, `publish`, `tty`, `stdin`, `env`, `label`, `network`, `mount`, `restart`, `health`, `changed`, `node`, `count` or `none`",
+    "expected": "`name`, `image`, `command`, `state`, `exit_code`, `error`, `publish`, `tty`, `stdin`, `env`, `label`, `network`, `alias`, `mount`, `restart`, `health`, `changed`, `node`, `count` or `none`",
     "nearest": "state",
     "excerpt": "sate = \"running\""
   }

@@ -41,3 +41,14 @@ fn lab_1_has_its_steps_and_three_questions() {
         scenario.steps.iter().flat_map(|step| step.all_blocks()).filter(|block| matches!(block, Block::Quiz(_)));
     assert_eq!(quizzes.count(), 3);
 }
+
+#[test]
+fn labs_are_written_in_the_usual_form() {
+    for (name, text) in [
+        ("01", include_str!("../../01-running-a-container.md")),
+        ("02", include_str!("../../02-images.md")),
+        ("03", include_str!("../../03-swarm.md")),
+    ] {
+        assert_eq!(docklab_scenario::format(text), text, "lab {name}: `docklab fmt` writes it otherwise");
+    }
+}

@@ -41,9 +41,12 @@ enum Command {
     Test(lab::TestArguments),
     /// Report every fault of lab files, with its place.
     Lint(lab::LintArguments),
-    /// Print the JSON schema of check blocks, for editors that complete.
-    #[command(after_help = "Examples:\n  docklab schema > check.schema.json")]
-    Schema,
+    /// Write a lab to begin with.
+    New(lab::NewArguments),
+    /// Write lab files in the usual form.
+    Fmt(lab::FormatArguments),
+    /// Print the JSON schema of check blocks, or a problem matcher for `lint`.
+    Schema(lab::SchemaArguments),
     /// Run an engine in the foreground, on a unix socket.
     Engine(engine::EngineArguments),
     /// Make, save and load images for machines that reach no registry.
@@ -97,7 +100,9 @@ async fn run(command: Command) -> i32 {
         Command::Check(arguments) => lab::check(arguments).await,
         Command::Test(arguments) => lab::test(arguments).await,
         Command::Lint(arguments) => lab::lint(&arguments),
-        Command::Schema => lab::schema(),
+        Command::New(arguments) => lab::new(&arguments),
+        Command::Fmt(arguments) => lab::format(&arguments),
+        Command::Schema(arguments) => lab::schema(&arguments),
         Command::Images(arguments) => images::run(arguments).await.map(|()| 0),
         Command::Registry(arguments) => registry::run(arguments).await.map(|()| 0),
         Command::Session(arguments) => session::run(&arguments).await.map(|()| 0),

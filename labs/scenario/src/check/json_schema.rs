@@ -31,6 +31,24 @@ pub fn json_schema() -> Value {
         "range".to_owned(),
         json!({ "type": ["integer", "string"], "description": "`2`, `\">= 2\"`, `\"< 5\"` or `\"2..5\"`" }),
     );
+    definitions.insert(
+        "matcher".to_owned(),
+        json!({
+            "type": "object",
+            "description": "several keys must all fit",
+            "properties": {
+                "equal": { "type": "string" },
+                "glob": { "type": "string", "description": "`*` is any run of characters, `?` one" },
+                "regex": { "type": "string" },
+                "contains": { "type": "string" },
+                "none": { "const": true, "description": "there is no value" },
+                "not": { "description": "any value or matcher, which must not fit" },
+                "any": { "type": "array", "description": "one of them must fit" },
+            },
+            "additionalProperties": false,
+            "minProperties": 1,
+        }),
+    );
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A check block of a docklab scenario",
@@ -71,8 +89,17 @@ fn values(kind: FieldType) -> Value {
         FieldType::Word(words) => json!({ "enum": words }),
         FieldType::Text | FieldType::Image | FieldType::List => json!({ "type": "string" }),
     };
-    // A table is a matcher such as `{ contains = "…" }`, an array several of them.
-    json!({ "anyOf": [plain, { "type": "array" }, { "type": "object" }] })
+    let several = match kind {
+        FieldType::List => "one element each must fit",
+        _ => "any of them fits",
+    };
+    json!({
+        "anyOf": [
+            plain,
+            { "type": "array", "items": { "anyOf": [plain, { "$ref": "#/$defs/matcher" }] }, "description": several },
+            { "$ref": "#/$defs/matcher" },
+        ]
+    })
 }
 
 #[cfg(test)]

@@ -91,6 +91,7 @@ const IMAGE: &[Field] = &[
     field("env", List, "environment as `NAME=value`"),
     field("label", List, "labels as `key=value`"),
     field("port", List, "exposed ports as `80/tcp`"),
+    field("history", List, "the instructions that made it, as `docker image history` lists them"),
     field("dangling", Flag, "whether it has no tag"),
     NODE,
 ];

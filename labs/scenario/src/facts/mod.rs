@@ -73,7 +73,7 @@ pub(crate) async fn gather(expectation: &Expectation, workspace: &dyn Workspace,
                 }
                 let result = match kind {
                     Kind::Container => containers(expectation, name, engine, &mut gathered).await,
-                    Kind::Image => images(name, engine, &mut gathered).await,
+                    Kind::Image => images(name, engine, expectation.field("history").is_some(), &mut gathered).await,
                     Kind::Layer => layers(expectation, name, engine, &mut gathered).await,
                     Kind::Network => networks(name, engine, &mut gathered).await,
                     Kind::Volume => volumes(name, engine, &mut gathered).await,
@@ -231,13 +231,14 @@ fn published(inspected: &Value) -> Vec<String> {
     if live.is_empty() { bindings("/HostConfig/PortBindings") } else { live }
 }
 
-async fn images(node: &str, engine: &Engine, gathered: &mut Gathered) -> Result<(), ApiError> {
+async fn images(node: &str, engine: &Engine, with_history: bool, gathered: &mut Gathered) -> Result<(), ApiError> {
     for summary in engine.list_images(ListImages::default()).await? {
         let Ok(inspected) = engine.inspect_image(&summary.id).await else { continue };
         let inspected = json(&inspected);
         let tags = strings(&inspected, "/RepoTags");
         let name = tags.first().cloned().unwrap_or_else(|| short(&summary.id).to_owned());
         let layers = i64::try_from(strings(&inspected, "/RootFS/Layers").len()).unwrap_or(i64::MAX);
+        let history = if with_history { engine.image_history(&summary.id).await? } else { Vec::new() };
         gathered.subjects.push(Subject {
             label: format!("image `{name}` on {node}"),
             fields: vec![
@@ -252,6 +253,7 @@ async fn images(node: &str, engine: &Engine, gathered: &mut Gathered) -> Result<
                 ("env", Actual::List(strings(&inspected, "/Config/Env"))),
                 ("label", labels(&inspected, "/Config/Labels")),
                 ("port", keys(&inspected, "/Config/ExposedPorts")),
+                ("history", Actual::List(history.into_iter().map(|entry| entry.created_by).collect())),
                 ("node", Actual::Text(node.to_owned())),
             ],
         });

@@ -17,14 +17,15 @@ const UNSTEADY: &[&str] =
 ///
 /// Names that the scenario never writes were made up by the engine, and paths that it never writes are some program's
 /// own business: neither is part of the state.
-pub(crate) async fn state(scenario: &Scenario, workspace: &dyn Workspace) -> Vec<String> {
+/// `but` is a file that is not compared.
+pub(crate) async fn state(scenario: &Scenario, but: Option<&str>, workspace: &dyn Workspace) -> Vec<String> {
     let written = written(scenario);
     let nodes = workspace.nodes();
     let mut gathered = Gathered::default();
     for (name, engine) in &nodes {
         // What cannot be seen now cannot be seen in the other run either; a difference would show.
         containers(name, engine, &written, &mut gathered).await.ok();
-        images(name, engine, &mut gathered).await.ok();
+        images(name, engine, false, &mut gathered).await.ok();
         networks(name, engine, &mut gathered).await.ok();
         volumes(name, engine, &mut gathered).await.ok();
         registries(name, engine, &written, &mut gathered).await;
@@ -33,7 +34,9 @@ pub(crate) async fn state(scenario: &Scenario, workspace: &dyn Workspace) -> Vec
     swarm::nodes(&nodes, &mut gathered).await;
     let mut lines: Vec<String> = gathered.subjects.iter().map(|subject| line(&subject.fields, &written)).collect();
     for block in scenario.steps.iter().flat_map(|step| step.all_blocks()) {
-        if let Block::File { path, node, .. } = block {
+        if let Block::File { path, node, .. } = block
+            && but != Some(path)
+        {
             let node = node.clone().or_else(|| nodes.first().map(|(name, _)| name.clone())).unwrap_or_default();
             let content = workspace.read_file(&node, path).await.ok().flatten();
             lines.push(format!("file {path} on {node}: {content:?}"));
@@ -68,6 +71,7 @@ fn line(fields: &[(&'static str, Actual)], written: &str) -> String {
                 if matches!(*name, "changed" | "alias") {
                     items.retain(|item| written.contains(item));
                 }
+                let mut items: Vec<String> = items.iter().map(|item| without_made_up_names(item)).collect();
                 items.sort_unstable();
                 items.join(" ")
             }
@@ -76,6 +80,12 @@ fn line(fields: &[(&'static str, Actual)], written: &str) -> String {
         line.push_str(&format!("{name}={value} "));
     }
     line
+}
+
+/// Anonymous volumes have 64 random digits for a name.
+fn without_made_up_names(item: &str) -> String {
+    let is_made_up = |part: &str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    item.split(':').map(|part| if is_made_up(part) { "…" } else { part }).collect::<Vec<_>>().join(":")
 }
 
 async fn containers(
@@ -113,7 +123,8 @@ async fn registries(node: &str, engine: &super::Engine, written: &str, gathered:
         for name in image.repo_tags.iter().filter(|name| name.contains('/')) {
             let found = engine.inspect_distribution(name, None).await.ok().map(|found| json(&found));
             let digest = found.as_ref().and_then(|found| found.pointer("/Descriptor/digest")?.as_str());
-            let is_current = digest.is_some_and(|digest| image.repo_digests.iter().any(|known| known.ends_with(digest)));
+            let is_current =
+                digest.is_some_and(|digest| image.repo_digests.iter().any(|known| known.ends_with(digest)));
             gathered.subjects.push(super::Subject {
                 label: String::new(),
                 fields: vec![

@@ -44,10 +44,27 @@ const SHORT_FLAGS: &str = "diqtPf";
 
 /// Commands that change nothing.
 const READING: &[&str] = &[
-    "ls", "list", "ps", "inspect", "logs", "top", "images", "history", "version", "info", "search", "port", "stats", "diff",
-    "events", "df", "config", "join-token",
+    "ls",
+    "list",
+    "ps",
+    "inspect",
+    "logs",
+    "top",
+    "images",
+    "history",
+    "version",
+    "info",
+    "search",
+    "port",
+    "stats",
+    "diff",
+    "events",
+    "df",
+    "config",
+    "join-token",
 ];
-const READING_PROGRAMS: &[&str] = &["curl", "wget", "ls", "cat", "echo", "ps", "sleep", "true", "exit", "pwd", "head", "grep"];
+const READING_PROGRAMS: &[&str] =
+    &["curl", "wget", "ls", "cat", "echo", "ps", "sleep", "true", "exit", "pwd", "head", "grep"];
 
 struct Command<'t> {
     text: &'t str,
@@ -69,7 +86,9 @@ pub(super) fn only_reads(text: &str) -> bool {
     let words = shell::words(text);
     words.split(|word| shell::is_operator(&text[word.clone()])).filter(|words| !words.is_empty()).all(|words| {
         let words: Vec<&str> = words.iter().map(|word| &text[word.clone()]).collect();
-        match words[0] {
+        let words = if matches!(words[0], "do" | "then" | "else") { &words[1..] } else { words.as_slice() };
+        match words.first().copied().unwrap_or("for") {
+            "for" | "done" | "fi" => true,
             "docker" => words[1..].iter().take(2).any(|word| READING.contains(word)),
             program => READING_PROGRAMS.contains(&program) && !text.contains('>'),
         }
@@ -86,6 +105,45 @@ pub(super) fn slips(text: &str, images: &[String]) -> Vec<Slip> {
     slips
 }
 
+/// Images that the commands take from a registry.
+pub(crate) fn pulled_images(text: &str) -> Vec<String> {
+    let mut images = Vec::new();
+    for command in docker_commands(text) {
+        let operand = match (command.group(), command.verb()) {
+            ("" | "container", "run" | "create") | ("service", "create") => command.operands.first(),
+            ("" | "image", "pull") => command.operands.last(),
+            ("service", "update") => {
+                command.options.iter().find(|option| option.name == "--image").map(|option| &option.value)
+            }
+            _ => None,
+        };
+        images.extend(operand.map(|range| command.at(range).trim_matches(['\'', '"']).to_owned()));
+    }
+    images
+}
+
+/// Repositories that the commands name themselves, by building or tagging.
+pub(crate) fn named_images(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for command in docker_commands(text) {
+        match (command.group(), command.verb()) {
+            ("" | "image" | "builder" | "buildx", "build") => {
+                let tags = command.options.iter().filter(|option| matches!(option.name.as_str(), "-t" | "--tag"));
+                names.extend(tags.map(|tag| command.at(&tag.value).to_owned()));
+            }
+            ("" | "image", "tag") | ("" | "container", "commit") => {
+                names.extend(command.operands.last().map(|name| command.at(name).to_owned()));
+            }
+            _ => {}
+        }
+    }
+    let repository = |name: String| match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository.to_owned(),
+        _ => name,
+    };
+    names.into_iter().map(repository).collect()
+}
+
 fn docker_commands(text: &str) -> Vec<Command<'_>> {
     let words = shell::words(text);
     let mut commands = Vec::new();
@@ -100,7 +158,17 @@ fn docker_commands(text: &str) -> Vec<Command<'_>> {
 
 fn read<'t>(text: &'t str, words: &[Range<usize>]) -> Command<'t> {
     const GROUPS: &[&str] = &[
-        "container", "image", "network", "volume", "service", "swarm", "node", "system", "builder", "stack", "secret",
+        "container",
+        "image",
+        "network",
+        "volume",
+        "service",
+        "swarm",
+        "node",
+        "system",
+        "builder",
+        "stack",
+        "secret",
     ];
     let mut command = Command { text, path: Vec::new(), options: Vec::new(), operands: Vec::new() };
     let mut words = words.iter().peekable();
@@ -147,8 +215,8 @@ fn takes_value(option: &str, verb: &str) -> bool {
     match option.strip_prefix("--") {
         Some("pull") => verb != "build",
         Some(_) => !FLAGS.contains(&option),
-        // `-f` is `--file` of a build and `--force` of a removal.
-        None if option.ends_with('f') => verb == "build",
+        // `-f` and `-t` of a build are `--file` and `--tag`.
+        None if option.ends_with(['f', 't']) => verb == "build",
         None => !option.ends_with(|letter| SHORT_FLAGS.contains(letter)),
     }
 }
@@ -180,9 +248,28 @@ fn option_slips(command: &Command<'_>, images: &[String], slips: &mut Vec<Slip>)
         }
         let takes_part = matches!(
             option.name.as_str(),
-            "--publish" | "-p" | "--name" | "--network" | "--net" | "--network-alias" | "--alias" | "--mount" | "--volume"
-                | "-v" | "--env" | "-e" | "--replicas" | "--constraint" | "--label" | "-l" | "--tag" | "-t" | "--mode"
-                | "--restart" | "--availability" | "--internal"
+            "--publish"
+                | "-p"
+                | "--name"
+                | "--network"
+                | "--net"
+                | "--network-alias"
+                | "--alias"
+                | "--mount"
+                | "--volume"
+                | "-v"
+                | "--env"
+                | "-e"
+                | "--replicas"
+                | "--constraint"
+                | "--label"
+                | "-l"
+                | "--tag"
+                | "-t"
+                | "--mode"
+                | "--restart"
+                | "--availability"
+                | "--internal"
         );
         if takes_part && command.verb() != "exec" {
             slips.push(Slip { kind: MutantKind::Option, range: option.whole.clone(), instead: String::new() });
@@ -191,7 +278,8 @@ fn option_slips(command: &Command<'_>, images: &[String], slips: &mut Vec<Slip>)
 }
 
 fn operand_slips(command: &Command<'_>, images: &[String], slips: &mut Vec<Slip>) {
-    let mut slip = |range: &Range<usize>, kind, instead: String| slips.push(Slip { kind, range: range.clone(), instead });
+    let mut slip =
+        |range: &Range<usize>, kind, instead: String| slips.push(Slip { kind, range: range.clone(), instead });
     let (group, verb) = (command.group(), command.verb());
     match (group, verb) {
         ("" | "container", "run" | "create") | ("service", "create") => {
@@ -235,7 +323,9 @@ fn other_name(name: &str) -> String {
 }
 
 fn other_number(number: &str) -> String {
-    number.parse::<u64>().map_or_else(|_| "1".to_owned(), |number| if number > 1 { number - 1 } else { number + 1 }.to_string())
+    number
+        .parse::<u64>()
+        .map_or_else(|_| "1".to_owned(), |number| if number > 1 { number - 1 } else { number + 1 }.to_string())
 }
 
 /// Host and container port, each wrong by one.
@@ -327,7 +417,10 @@ mod tests {
                 "wrong name: docker network create --driver bridge shop && docker network connect --alias db-2 shop a",
                 "wrong name: docker network create --driver bridge shop-2 && docker network connect --alias db shop a",
             ],
-            [],
+            [
+                "missing option: docker image build .",
+                "wrong name: docker image build -t me/app-2:v2 .",
+            ],
         ]
         "#
         );

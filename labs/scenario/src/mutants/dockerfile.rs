@@ -20,13 +20,13 @@ pub(super) fn slips(text: &str, images: &[String]) -> Vec<(MutantKind, String, S
         }
         changed.push((MutantKind::Drop, line.to_owned(), format!("{}{}", &text[..range.start], &text[range.end..])));
         // What is written into the image and what is run may not change places; the others may.
-        if let Some(next) = instructions.get(index + 1)
-            && matters(line)
-            && matters(&text[next.clone()])
-        {
-            let swapped =
-                format!("{}{}{}{}", &text[..range.start], &text[next.clone()], &text[range.clone()], &text[next.end..]);
-            let below = text[next.clone()].trim_end();
+        let next = instructions[index + 1..].iter().find(|next| matters(&text[(*next).clone()]));
+        if let Some(next) = next.filter(|_| matters(line)) {
+            let (above, below) = (&text[range.clone()], &text[next.clone()]);
+            let between = &text[range.end..next.start];
+            let end = if below.ends_with('\n') { "" } else { "\n" };
+            let swapped = format!("{}{below}{end}{between}{above}{}", &text[..range.start], &text[next.end..]);
+            let below = below.trim_end();
             changed.push((MutantKind::Order, format!("{below} above {line}"), swapped));
         }
     }

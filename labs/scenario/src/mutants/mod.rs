@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use docker::{named_images, pulled_images};
+
 use crate::document::{Block, Commands, Mode, Scenario, Step};
 
 /// What was done to the solution.
@@ -49,6 +51,8 @@ pub struct Mutant {
     pub description: String,
     /// The step with the change.
     pub step: Step,
+    /// The file that was changed. What comes of it counts, not its text.
+    pub file: Option<String>,
 }
 
 /// Every broken solution of a step that can be verified, in the order of its text.
@@ -73,7 +77,7 @@ fn of_commands(step: &Step, at: usize, commands: &Commands, images: &[String], f
     let mut push = |kind, description: &str, text: String| {
         let is_empty = text.trim().is_empty();
         let changed = (!is_empty).then(|| Block::Run(Commands { text, ..commands.clone() }));
-        found.push(Mutant { kind, description: line(description), step: with_block(step, at, changed) });
+        found.push(Mutant { kind, description: line(description), step: with_block(step, at, changed), file: None });
     };
     let parts = shell::commands(text);
     let is_interactive = commands.mode == Mode::Interactive;
@@ -89,7 +93,8 @@ fn of_commands(step: &Step, at: usize, commands: &Commands, images: &[String], f
             let changed = format!("{}{}{}", &command[..slip.range.start], slip.instead, &command[slip.range.end..]);
             push(slip.kind, &changed, format!("{}{changed}{}", &text[..range.start], &text[range.end..]));
         }
-        if let Some(next) = parts.get(index + 1).filter(|next| !is_interactive && !docker::only_reads(&text[(*next).clone()]))
+        if let Some(next) =
+            parts.get(index + 1).filter(|next| !is_interactive && !docker::only_reads(&text[(*next).clone()]))
         {
             let (first, second) = (with_line_end(command), with_line_end(&text[next.clone()]));
             let swapped = format!("{}{second}{first}{}", &text[..range.start], &text[next.end..]);
@@ -99,7 +104,8 @@ fn of_commands(step: &Step, at: usize, commands: &Commands, images: &[String], f
 }
 
 fn of_file(step: &Step, at: usize, path: &str, content: &str, images: &[String], found: &mut Vec<Mutant>) {
-    found.push(Mutant { kind: MutantKind::Drop, description: format!("file {path}"), step: with_block(step, at, None) });
+    let dropped = with_block(step, at, None);
+    found.push(Mutant { kind: MutantKind::Drop, description: format!("file {path}"), step: dropped, file: None });
     let is_dockerfile = path.rsplit('/').next().is_some_and(|name| name.contains("Dockerfile"));
     if !is_dockerfile {
         return;
@@ -110,7 +116,8 @@ fn of_file(step: &Step, at: usize, path: &str, content: &str, images: &[String],
                 *held = content;
             }
         });
-        found.push(Mutant { kind, description: format!("{path}: {}", line(&description)), step });
+        let description = format!("{path}: {}", line(&description));
+        found.push(Mutant { kind, description, step, file: Some(path.to_owned()) });
     }
 }
 
@@ -129,7 +136,7 @@ fn orders_of_blocks(step: &Step, blocks: &[&Block], found: &mut Vec<Mutant>) {
         let swapped = with_block(step, *first_at, Some(Block::Run((*second).clone())));
         let swapped = with_block(&swapped, *second_at, Some(Block::Run((*first).clone())));
         let description = format!("{} before {}", line(&second.text), line(&first.text));
-        found.push(Mutant { kind: MutantKind::Order, description, step: swapped });
+        found.push(Mutant { kind: MutantKind::Order, description, step: swapped, file: None });
     }
 }
 
@@ -186,7 +193,8 @@ mod tests {
 
     #[test]
     fn commands_that_only_look_make_no_mutant() {
-        let body = format!("```sh run\ndocker container ls\n```\n\n```sh run\ndocker stop a\ndocker rm a\n```\n\n{CHECK}");
+        let body =
+            format!("```sh run\ndocker container ls\n```\n\n```sh run\ndocker stop a\ndocker rm a\n```\n\n{CHECK}");
         insta::assert_debug_snapshot!(of(&body), @r#"
         [
             "without: docker stop a",
@@ -213,7 +221,8 @@ mod tests {
 
     #[test]
     fn blocks_inside_notes_are_changed_in_their_place() {
-        let body = format!("::: note A\n\n```sh run\ndocker stop a\n```\n\n:::\n\n```sh run\ndocker rm a\n```\n\n{CHECK}");
+        let body =
+            format!("::: note A\n\n```sh run\ndocker stop a\n```\n\n:::\n\n```sh run\ndocker rm a\n```\n\n{CHECK}");
         let text = format!("+++\nid = \"a\"\ntitle = \"A\"\n+++\n\n## S\n\n{body}");
         let scenario = parse("a.md", &text).scenario;
         let first = &mutants(&scenario, 0)[0];

@@ -1,12 +1,12 @@
 use super::tree::{self, Entry, Node, Value};
 use crate::{
     diagnostic::{Fault, Reporter},
-    document::{Diagram, Level, Meta},
+    document::{Allowed, Diagram, Level, Meta},
     source::Span,
 };
 
 const KEYS: &[&str] =
-    &["id", "title", "summary", "nodes", "images", "time", "level", "language", "variables", "diagram"];
+    &["id", "title", "summary", "nodes", "images", "time", "level", "language", "variables", "diagram", "allow"];
 
 /// Reads what stands between the `+++` lines; returns it with the offset at which the Markdown begins.
 pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
@@ -21,6 +21,7 @@ pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
         language: "en".to_owned(),
         variables: Vec::new(),
         diagram: None,
+        allow: Vec::new(),
     };
     let mut lines = text.split_inclusive('\n');
     let Some(first) = lines.next().filter(|line| line.trim_start_matches('\u{feff}').trim_end() == "+++") else {
@@ -130,6 +131,15 @@ fn key(entry: &Entry, meta: &mut Meta, reporter: &mut Reporter<'_>) {
                 }
             }
             _ => wrong_type(node, "a table such as `{ repository = \"student/app\" }`", reporter),
+        },
+        "allow" => match &node.value {
+            Value::Table(entries) => {
+                for allowed in entries {
+                    let Some(because) = text(&allowed.node, reporter) else { continue };
+                    meta.allow.push(Allowed { rule: allowed.key.clone(), because, span: allowed.key_span });
+                }
+            }
+            _ => wrong_type(node, "a table such as `{ unpinned = \"why\" }`", reporter),
         },
         other => reporter.push(
             Fault::error("unknown-field", entry.key_span, format!("the front matter has no `{other}`"))

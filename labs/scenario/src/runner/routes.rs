@@ -127,13 +127,13 @@ pub(super) async fn mutant(
     if !after.passed {
         return Ok(report);
     }
-    let broken = state::state(scenario, player.workspace().as_ref()).await;
+    let broken = state::state(scenario, mutant.file.as_deref(), player.workspace().as_ref()).await;
     let evaluator = Evaluator::new();
     player.reset().await?;
     play_before(scenario, index, &evaluator, player).await?;
     play_step(step, &evaluator, player).await?;
     rest(player).await;
-    let right = state::state(scenario, player.workspace().as_ref()).await;
+    let right = state::state(scenario, mutant.file.as_deref(), player.workspace().as_ref()).await;
     if broken == right {
         report.is_harmless = true;
     } else {

@@ -3,9 +3,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use docklab_api::{ApiError, ImageApi as _};
 use docklab_daemon::client::HttpClient;
-use docklab_scenario::{Diagnostics, Scenario};
+use docklab_scenario::Scenario;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::AsyncReadExt as _;
+
+use super::lint::report_faults;
 
 /// Reads a lab and refuses one with errors, after naming them all.
 ///
@@ -26,12 +28,6 @@ pub(super) fn replacement(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
-    }
-}
-
-pub(super) fn report_faults(diagnostics: &Diagnostics) {
-    if !diagnostics.is_empty() {
-        eprintln!("{diagnostics}");
     }
 }
 

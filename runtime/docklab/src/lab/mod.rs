@@ -2,6 +2,7 @@
 
 mod files;
 mod lint;
+mod paint;
 mod player;
 mod shell;
 mod sim;
@@ -20,7 +21,8 @@ use futures::StreamExt as _;
 use crate::session::Session;
 use files::load;
 pub(crate) use files::load_images;
-pub(crate) use lint::{LintArguments, lint, schema};
+pub(crate) use lint::{FormatArguments, LintArguments, NewArguments, SchemaArguments, format, lint, new, schema};
+use paint::Paint;
 pub(crate) use test::{TestArguments, test};
 use workspace::NativeWorkspace;
 
@@ -103,12 +105,14 @@ async fn evaluate_all(scenario: &Scenario, evaluator: &Evaluator, workspace: &Na
 }
 
 fn print_reports(scenario: &Scenario, reports: &[StepReport]) {
+    let paint = Paint::of(&std::io::stdout());
     let done = reports.iter().filter(|report| report.passed).count();
-    println!("{}: {done} of {} steps", scenario.meta.title, reports.len());
+    println!("{}", paint.bold(&format!("{}: {done} of {} steps", scenario.meta.title, reports.len())));
     for (step, report) in scenario.steps.iter().zip(reports) {
-        println!("{} {}", if report.passed { "✓" } else { "·" }, step.title);
+        let line = format!("{} {}", if report.passed { "✓" } else { "·" }, step.title);
+        println!("{}", if report.passed { paint.good(&line) } else { paint.faint(&line) });
     }
     if let Some(report) = reports.iter().find(|report| !report.passed) {
-        println!("\n{report}");
+        println!("\n{}", paint.report(report));
     }
 }
