@@ -127,6 +127,7 @@ fn with_binary(run: &mut Run<'_>, root: &Path) {
         Err(error) => return run.item("labs", || Err(error)),
     };
     run.item("labs lint", || Ok(captured(Command::new(&docklab).arg("lint").args(&labs))));
+    run.item("labs fmt", || Ok(captured(Command::new(&docklab).args(["fmt", "--check"]).args(&labs))));
     let seed = setup::stand_ins(&docklab);
     run.item("stand-in images", || {
         seed.as_ref().map(|_| Outcome::of(true, "")).map_err(|error| anyhow::anyhow!("{error:#}"))

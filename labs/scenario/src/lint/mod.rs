@@ -196,9 +196,9 @@ fn answers(check: &Check, scenario: &Scenario, reporter: &mut Reporter<'_>) {
     };
     for expectation in check.expectations.iter().filter(|expectation| expectation.kind == Kind::File) {
         let Some(path) = expectation.text("path") else { continue };
-        let wanted = match expectation.field("content") {
-            Some(Matcher::Equal { text } | Matcher::Contains { part: text }) => text,
-            _ => continue,
+        let Some(Matcher::Equal { text: wanted } | Matcher::Contains { part: wanted }) = expectation.field("content")
+        else {
+            continue;
         };
         if !saved(path) {
             reporter.push(
