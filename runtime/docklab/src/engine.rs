@@ -11,9 +11,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// In the engine's root, while it runs.
-const PID_FILE: &str = "engine.pid";
-
 /// Run an engine of docklab's own on this machine.
 #[derive(Debug, Args)]
 pub(crate) struct EngineArguments {
@@ -32,6 +29,9 @@ pub(crate) struct EngineArguments {
     /// Address of this node on the LAN of a swarm: where overlay networks leave from.
     #[arg(long)]
     node_address: Option<std::net::IpAddr>,
+    /// Network namespace (a file) of the machine that this node is on: published ports open on its loopback, too.
+    #[arg(long, hide = true)]
+    machine_network: Option<PathBuf>,
     /// Answer a registry or repository elsewhere: `docker.io=http://127.0.0.1:5000`. May be given several times.
     #[arg(long, value_parser = mirror)]
     mirror: Vec<(String, String)>,
@@ -45,14 +45,12 @@ pub(crate) async fn run(arguments: EngineArguments) -> Result<()> {
     options.shared_layers = arguments.shared_layers;
     options.durable = arguments.durable;
     options.node_address = arguments.node_address;
+    options.machine_network = arguments.machine_network;
     let host = LinuxHost::open(options).await.context("opening this machine as a container host")?;
     let engine = Engine::open(Arc::new(host), EngineOptions { mirrors: arguments.mirror, ..EngineOptions::default() })
         .await
         .context("starting the engine")?;
     let listener = listen(&arguments.socket)?;
-    let pid_file = arguments.root.join(PID_FILE);
-    std::fs::write(&pid_file, std::process::id().to_string())
-        .with_context(|| format!("writing {}", pid_file.display()))?;
     // Whoever started this engine waits for the line.
     println!("listening on unix://{}", arguments.socket.display());
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -65,28 +63,6 @@ pub(crate) async fn run(arguments: EngineArguments) -> Result<()> {
     };
     docklab_daemon::server::serve_unix(listener, Arc::new(engine), stop).await;
     std::fs::remove_file(&arguments.socket).ok();
-    std::fs::remove_file(&pid_file).ok();
-    Ok(())
-}
-
-/// Ends the engine of `root`, if one runs, and returns when it has ended. Its containers stay.
-pub(crate) async fn stop(root: &std::path::Path) -> Result<()> {
-    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    let Ok(text) = std::fs::read_to_string(root.join(PID_FILE)) else { return Ok(()) };
-    let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else { return Ok(()) };
-    // A number that belongs to another program by now must not be touched.
-    let command = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    if !command.contains(&*root.to_string_lossy()) {
-        return Ok(());
-    }
-    let Ok(engine) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
-    pidfd_send_signal(&engine, Signal::TERM).context("ending the engine")?;
-    tokio::task::spawn_blocking(move || {
-        rustix::event::poll(&mut [rustix::event::PollFd::new(&engine, rustix::event::PollFlags::IN)], None)
-    })
-    .await
-    .context("waiting for the engine to end")?
-    .context("waiting for the engine to end")?;
     Ok(())
 }
 

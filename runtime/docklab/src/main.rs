@@ -53,8 +53,10 @@ enum Command {
     Images(images::ImagesArguments),
     /// Serve an OCI registry: push to it, pull from it.
     Registry(registry::RegistryArguments),
-    /// Show or remove what docklab keeps on this machine.
+    /// Make, break, heal and remove sessions of several nodes.
     Session(session::SessionArguments),
+    #[command(hide = true)]
+    Gateway(session::GatewayArguments),
     /// The docker command line.
     #[command(disable_help_flag = true)]
     Docker {
@@ -105,7 +107,8 @@ async fn run(command: Command) -> i32 {
         Command::Schema(arguments) => lab::schema(&arguments),
         Command::Images(arguments) => images::run(arguments).await.map(|()| 0),
         Command::Registry(arguments) => registry::run(arguments).await.map(|()| 0),
-        Command::Session(arguments) => session::run(&arguments).await.map(|()| 0),
+        Command::Session(arguments) => session::run(arguments).await,
+        Command::Gateway(arguments) => session::run_gateway(arguments).await.map(|()| 0),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("docklab: {error:#}");

@@ -8,12 +8,15 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use docklab_linux::Attachment;
 use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize},
 };
 use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::session::Node;
 
 /// A program on a terminal of its own. Dropping it hangs the terminal up, which ends the program.
 pub(crate) struct Pty {
@@ -24,6 +27,7 @@ pub(crate) struct Pty {
 
 /// How to start the program.
 pub(crate) struct PtyCommand<'a> {
+    pub(crate) node: &'a Node,
     pub(crate) program: &'a str,
     pub(crate) arguments: &'a [&'a str],
     pub(crate) environment: &'a BTreeMap<String, String>,
@@ -48,15 +52,20 @@ impl Pty {
             settings.local_modes.remove(LocalModes::ECHO);
             tcsetattr(&terminal, OptionalActions::Now, &settings)?;
         }
-        // util-linux's setsid makes the terminal the controlling one, which this program could only do in a fork of its own.
-        let child = Command::new("setsid")
-            .arg("--ctty")
-            .arg("--wait")
-            .arg(command.program)
+        let mut starter = if command.node.place.is_some() {
+            let entered = command.node.command(Attachment::Terminal, command.directory, command.program);
+            entered.map_err(io::Error::other)?
+        } else {
+            // util-linux's setsid makes the terminal the controlling one, which this program could only do in a fork of its
+            // own.
+            let mut starter = Command::new("setsid");
+            starter.args(["--ctty", "--wait", command.program]).current_dir(command.directory);
+            starter
+        };
+        let child = starter
             .args(command.arguments)
             .env_clear()
             .envs(command.environment)
-            .current_dir(command.directory)
             .stdin(Stdio::from(terminal.try_clone()?))
             .stdout(Stdio::from(terminal.try_clone()?))
             .stderr(Stdio::from(terminal))
@@ -102,7 +111,7 @@ impl Pty {
 impl Drop for Pty {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        // The shell gets a hang-up when the controller closes; `setsid --wait` itself must be told.
+        // The shell gets a hang-up when the controller closes; who waits for it outside must be told.
         if let Some(leader) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
             rustix::process::kill_process(leader, rustix::process::Signal::TERM).ok();
         }

@@ -6,7 +6,8 @@
 //! * what a container is made of: `namespaces`, `mounts`, `devices`, `capabilities`, `seccomp`, `cgroup`, `user`, `pty`;
 //! * what keeps it alive when the engine dies: `supervisor`, the small process beside every container;
 //! * what the engine sees of it: `processes`;
-//! * where its files come from: `layers`, `volumes`; and its packets: `network`.
+//! * where its files come from: `layers`, `volumes`; and its packets: `network`;
+//! * how one machine becomes several: `node`.
 //!
 //! A binary that uses this crate must call [`run_supervisor_if_asked`] as the very first thing in `main`, before any
 //! thread starts: the supervisor is the same executable started again.
@@ -35,6 +36,7 @@ mod machine;
 mod mounts;
 mod namespaces;
 mod network;
+mod node;
 mod options;
 mod processes;
 mod pty;
@@ -51,6 +53,7 @@ use std::{fs, sync::Arc};
 
 use docklab_host::{HostError, HostResult};
 
+pub use node::{Attachment, FirstProcess, Lan, MACHINE_NETWORK, NodeAddress, NodeSpec, original_destination};
 pub use options::LinuxOptions;
 pub use supervisor::run_supervisor_if_asked;
 
@@ -89,6 +92,12 @@ impl LinuxHost {
             options,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Removes the cgroups of an engine whose containers have all ended: of a node that is gone, all that it leaves outside
+    /// of its directory.
+    pub fn remove_cgroups(options: &LinuxOptions) -> HostResult<()> {
+        cgroup::remove_parent(&options.cgroup_parent)
     }
 
     /// Removes what an engine keeps outside its directories: links, firewall rules, cgroups. For an engine that has stopped,

@@ -377,7 +377,7 @@ pub(crate) fn make_point(path: &str, directory: bool) -> HostResult<()> {
     File::create(path).map(drop).map_err(failed)
 }
 
-fn open_tree(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_tree(path: &Path) -> io::Result<OwnedFd> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     const CLONE: libc::c_int = 1; // OPEN_TREE_CLONE
     // SAFETY: the name ends with NUL and lives through the call.
@@ -386,7 +386,7 @@ fn open_tree(path: &Path) -> io::Result<OwnedFd> {
     })
 }
 
-fn move_mount(mount: &OwnedFd, target: &Path) -> io::Result<()> {
+pub(crate) fn move_mount(mount: &OwnedFd, target: &Path) -> io::Result<()> {
     let name = CString::new(target.as_os_str().as_bytes())?;
     // MOVE_MOUNT_F_EMPTY_PATH: the mount is the descriptor itself; MOVE_MOUNT_T_SYMLINKS: the target may be a link.
     let flags = 0x4 | 0x10;

@@ -16,6 +16,9 @@ pub struct LinuxOptions {
     pub shared_layers: Option<PathBuf>,
     /// The node's address on its LAN: where overlay networks leave from. `None` where there is no swarm.
     pub node_address: Option<IpAddr>,
+    /// The network namespace (a file of nsfs) of the machine that this node is on: published ports open on its loopback, too.
+    /// `None` where the engine is in the machine's own namespace, and for nodes whose ports stay theirs.
+    pub machine_network: Option<PathBuf>,
     /// The executable to start as supervisor and the words that go before its own arguments. The default is the running
     /// executable, which must call `run_supervisor_if_asked`.
     pub supervisor: PathBuf,
@@ -35,6 +38,7 @@ impl LinuxOptions {
             cgroup_parent: format!("docklab/{name}"),
             shared_layers: None,
             node_address: None,
+            machine_network: None,
             supervisor: PathBuf::from("/proc/self/exe"),
             durable: true,
         }

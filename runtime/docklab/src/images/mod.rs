@@ -76,8 +76,17 @@ pub(crate) async fn run(arguments: ImagesArguments) -> Result<()> {
     }
 }
 
-/// Loads a seed into an engine that lacks any image of it.
-pub(crate) async fn provide(engine: &HttpClient, seed: &Path) -> Result<()> {
+/// Loads a seed into the engine of every node that lacks any image of it.
+pub(crate) async fn provide_all(nodes: &[crate::session::Node], seed: &Path) -> Result<()> {
+    // One after another: the first unpacks the layers that all share.
+    for node in nodes {
+        provide(&node.client(), seed).await?;
+    }
+    Ok(())
+}
+
+/// Loads a seed into an engine, unless every tag of it is there.
+async fn provide(engine: &HttpClient, seed: &Path) -> Result<()> {
     let present: Vec<String> = engine
         .list_images(docklab_api::ListImages::default())
         .await?

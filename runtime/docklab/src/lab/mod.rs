@@ -13,12 +13,15 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use docklab_api::{Events, SystemApi as _};
+use docklab_api::{Events, SystemApi as _, models::EventMessage};
 use docklab_daemon::client::Address;
 use docklab_scenario::{Evaluator, Scenario, StepReport};
-use futures::StreamExt as _;
+use futures::{
+    StreamExt as _, future,
+    stream::{self, BoxStream},
+};
 
-use crate::session::Session;
+use crate::session::{Node, Session};
 use files::load;
 pub(crate) use files::load_images;
 pub(crate) use lint::{FormatArguments, LintArguments, NewArguments, SchemaArguments, format, lint, new, schema};
@@ -65,17 +68,17 @@ pub(crate) async fn check(arguments: CheckArguments) -> Result<i32> {
     let scenario = load(&arguments.file, &arguments.variables)?;
     let session = match arguments.engine {
         EngineKind::Docker => Session::around(docker_address()?, crate::console::home().join("docker"))?,
-        EngineKind::Docklab => Session::open(&crate::console::home(), "default").await?,
+        EngineKind::Docklab => Session::open(&crate::console::home(), "default", &scenario.meta.nodes).await?,
         EngineKind::Sim => anyhow::bail!(
             "the simulator lives in the page and in `docklab test --engine sim`; there is nothing of it to check from here"
         ),
     };
-    let workspace = NativeWorkspace::new(session.nodes.clone(), None);
+    let nodes = session.nodes()?;
+    let workspace = NativeWorkspace::new(nodes.clone(), None);
     let evaluator = Evaluator::new();
-    let client = session.nodes[0].client();
     loop {
         // Subscribed before the first look, so that nothing is missed between the two.
-        let mut events = if arguments.watch { Some(client.events(Events::default()).await?) } else { None };
+        let mut events = if arguments.watch { Some(events_of(&nodes).await?) } else { None };
         let reports = evaluate_all(&scenario, &evaluator, &workspace).await;
         let passed = reports.iter().all(|report| report.passed);
         if arguments.json {
@@ -94,6 +97,17 @@ pub(crate) async fn check(arguments: CheckArguments) -> Result<i32> {
             _ => return Ok(i32::from(!passed)),
         }
     }
+}
+
+/// Events of all nodes, until one of them goes away.
+async fn events_of(nodes: &[Node]) -> Result<BoxStream<'static, EventMessage>> {
+    let mut streams = Vec::new();
+    for node in nodes {
+        let events = node.client().events(Events::default()).await?;
+        streams
+            .push(events.filter_map(|event| future::ready(event.ok())).map(Some).chain(stream::iter([None])).boxed());
+    }
+    Ok(stream::select_all(streams).take_while(|event| future::ready(event.is_some())).filter_map(future::ready).boxed())
 }
 
 async fn evaluate_all(scenario: &Scenario, evaluator: &Evaluator, workspace: &NativeWorkspace) -> Vec<StepReport> {

@@ -8,7 +8,7 @@ use docklab_scenario::{Commands, Mode, PlayError, Played, Player, Workspace};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 
 use super::{shell::Shell, workspace::NativeWorkspace};
-use crate::session::{Held, Node, clear};
+use crate::session::{Held, Node, Session, clear};
 
 /// How long after a command something may still change a check.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Plays a lab in real shells on this machine.
 pub(super) struct NativePlayer {
     engine: String,
+    session: Session,
     nodes: Vec<Node>,
     /// What was there before and must stay: on a Docker Engine of the student's, all that is not the lab's.
     held: Vec<Held>,
@@ -35,7 +36,8 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 }
 
 impl NativePlayer {
-    pub(super) async fn new(engine: &str, nodes: Vec<Node>, images: &[String], is_verbose: bool) -> Result<Self> {
+    pub(super) async fn new(engine: &str, session: Session, images: &[String], is_verbose: bool) -> Result<Self> {
+        let nodes = session.nodes()?;
         let mut held = Vec::new();
         let mut held_images = Vec::new();
         let mut events = Vec::new();
@@ -46,6 +48,7 @@ impl NativePlayer {
         }
         Ok(Self {
             engine: engine.to_owned(),
+            session,
             nodes,
             held,
             held_images,
@@ -60,6 +63,9 @@ impl NativePlayer {
     /// Removes what the lab has made.
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.shells.clear();
+        // A lab may have killed a node, or cut it off.
+        self.session.heal_all().await?;
+        self.nodes = self.session.nodes()?;
         for ((node, held), held_images) in self.nodes.iter().zip(&self.held).zip(&self.held_images) {
             let client = node.client();
             clear(&client, held).await?;

@@ -35,6 +35,7 @@ impl Shell {
         environment.insert("PAGER".to_owned(), "cat".to_owned());
         let workspace = node.workspace();
         let pty = Pty::spawn(&PtyCommand {
+            node,
             program: "bash",
             arguments: &["--noprofile", "--norc", "--noediting", "-i"],
             environment: &environment,

@@ -122,15 +122,19 @@ async fn test_on(scenario: &Scenario, engine: EngineKind, arguments: &TestArgume
         }
         EngineKind::Docklab => {
             let root = tempfile::tempdir().context("making a directory for the test")?;
-            let session = Session::open(root.path(), "test").await?;
-            let playing = play(scenario, scope, "docklab", session, seed, arguments.verbose);
+            let playing = async {
+                let session = Session::open(root.path(), "test", &scenario.meta.nodes).await?;
+                play(scenario, scope, "docklab", session, seed, arguments.verbose).await
+            };
             // Ctrl-C must leave no container behind: what was begun is removed below in any case.
             let report = tokio::select! {
                 report = playing => report,
                 () = crate::serve::stop_signal() => Err(anyhow::anyhow!("interrupted")),
             };
-            crate::session::remove(root.path(), "test").await?;
-            report
+            let removed = crate::session::remove(root.path(), "test").await;
+            let report = report?;
+            removed?;
+            Ok(report)
         }
     }
 }
@@ -139,18 +143,16 @@ async fn play(
     scenario: &Scenario,
     scope: Scope,
     engine: &str,
-    mut session: Session,
+    session: Session,
     seed: Option<&Path>,
     is_verbose: bool,
 ) -> Result<TestReport> {
-    let client = session.nodes[0].client();
     if let Some(seed) = seed {
-        files::load_images(&client, seed).await?;
+        crate::images::provide_all(&session.nodes()?, seed).await?;
     }
-    let mut player = NativePlayer::new(engine, session.nodes.clone(), &scenario.meta.images, is_verbose).await?;
+    let mut player = NativePlayer::new(engine, session, &scenario.meta.images, is_verbose).await?;
     let report = docklab_scenario::test(scenario, scope, &mut player).await;
     let cleared = player.clear().await;
-    session.stop_engines().await;
     let report = report.with_context(|| format!("playing {}", scenario.meta.title))?;
     cleared.context("clearing up after the test")?;
     Ok(report)

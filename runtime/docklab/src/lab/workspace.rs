@@ -41,8 +41,8 @@ impl Workspace for NativeWorkspace {
     }
 
     async fn http(&self, node: &str, request: HttpRequest) -> Result<HttpAnswer, WorkspaceError> {
-        self.node(node)?;
-        let answer = tokio::time::timeout(PATIENCE, fetch::get(&request.url)).await;
+        let from = self.node(node)?;
+        let answer = tokio::time::timeout(PATIENCE, fetch::get(&self.nodes, from, &request.url)).await;
         match answer {
             Ok(Ok((status, _, body))) => Ok(HttpAnswer { status, body }),
             Ok(Err(error)) => Err(WorkspaceError(format!("{error:#}"))),

@@ -56,19 +56,15 @@ pub(crate) async fn run(arguments: RegistryArguments) -> Result<()> {
         .context("serving the registry")
 }
 
-/// Starts a registry for a session on a port of its own. To pulls of what it does not hold it answers as Docker Hub does.
-pub(crate) async fn start(root: PathBuf) -> Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+/// Starts a registry for a session. To pulls of what it does not hold it answers as Docker Hub does.
+pub(crate) async fn start(root: PathBuf, listener: tokio::net::TcpListener) -> Result<tokio::task::JoinHandle<()>> {
     let storage = DiskStorage::open(root).await.context("opening the session's registry")?;
     let registry = Registry::new(Arc::new(storage)).deny_unknown_repositories();
-    let listener =
-        tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("listening for the session's registry")?;
-    let address = listener.local_addr()?;
-    let serving = tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router(Arc::new(registry))).await {
             tracing::warn!("the session's registry: {error}");
         }
-    });
-    Ok((address, serving))
+    }))
 }
 
 /// Checks names and passwords against htpasswd lines.

@@ -5,22 +5,21 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, Uri, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+
+use crate::session::Node;
 
 /// A page of a lab is small; what is larger is not read.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Status, headers and body; redirects are not followed.
-pub(crate) async fn get(url: &str) -> Result<(u16, Vec<(String, String)>, Bytes)> {
+/// Asks from a node, as a program there would. Status, headers and body; redirects are not followed.
+pub(crate) async fn get(nodes: &[Node], from: &Node, url: &str) -> Result<(u16, Vec<(String, String)>, Bytes)> {
     let uri: Uri = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
     if uri.scheme_str() != Some("http") {
         bail!("only http can be asked, not `{url}`");
     }
     let host = uri.host().with_context(|| format!("`{url}` has no host"))?;
     let port = uri.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port))
-        .await
-        .with_context(|| format!("nothing accepts connections on port {port}"))?;
+    let stream = crate::session::connect(nodes, from, host, port).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let path = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);

@@ -2,6 +2,7 @@
 
 pub(crate) mod fetch;
 mod guard;
+mod nodes;
 mod proxy;
 mod static_files;
 mod terminal;
@@ -20,7 +21,7 @@ use axum::{
     http::StatusCode,
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use clap::Args;
 use docklab_daemon::client::Address;
@@ -69,15 +70,23 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) address: IpAddr,
     pub(crate) engine: &'static str,
-    pub(crate) nodes: Vec<Node>,
+    /// `None`: the page alone.
+    pub(crate) session: Option<Session>,
+    /// Images for nodes that are added.
+    pub(crate) seed: Option<PathBuf>,
     pub(crate) labs: PathBuf,
     pub(crate) page: PathBuf,
     pub(crate) book: PathBuf,
 }
 
 impl Server {
-    pub(crate) fn node(&self, name: &str) -> Result<&Node, Failure> {
-        let found = self.nodes.iter().find(|node| node.name == name);
+    pub(crate) fn nodes(&self) -> Result<Vec<Node>, Failure> {
+        let nodes = self.session.as_ref().map_or_else(|| Ok(Vec::new()), Session::nodes);
+        nodes.map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Result<Node, Failure> {
+        let found = self.nodes()?.into_iter().find(|node| node.name == name);
         found.ok_or_else(|| Failure(StatusCode::NOT_FOUND, format!("there is no node `{name}`")))
     }
 }
@@ -92,8 +101,12 @@ impl axum::response::IntoResponse for Failure {
 }
 
 pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
-    let (engine, mut session) = match arguments.engine {
-        EngineKind::Docklab => ("docklab", Some(Session::open(&crate::console::home(), "default").await?)),
+    let (engine, session) = match arguments.engine {
+        EngineKind::Docklab => ("docklab", {
+            // Further nodes come when a lab is opened that has them.
+            let first = ["node1".to_owned()];
+            Some(Session::open(&crate::console::home(), "default", &first).await?)
+        }),
         EngineKind::Docker => {
             let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
             let directory = crate::console::home().join("docker");
@@ -103,7 +116,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
     };
     if let (Some(seed), Some(session)) = (&arguments.seed, &session) {
         // Without them the page still works; a lab then says which image is missing.
-        if let Err(error) = crate::images::provide(&session.nodes[0].client(), seed).await {
+        if let Err(error) = crate::images::provide_all(&session.nodes()?, seed).await {
             eprintln!("docklab: {error:#}");
         }
     }
@@ -117,15 +130,16 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
         port: address.port(),
         address: arguments.address,
         engine,
-        nodes: session.as_ref().map(|session| session.nodes.clone()).unwrap_or_default(),
+        session: session.clone(),
+        seed: arguments.seed,
         labs: arguments.labs,
         page: arguments.page,
         book: arguments.book,
     });
     println!("docklab is ready: http://{address}/?token={token}");
     axum::serve(listener, router(server)).with_graceful_shutdown(interrupted()).await.context("serving the page")?;
-    if let Some(session) = &mut session {
-        session.stop_engines().await;
+    if let Some(Session::Own { name, .. }) = &session {
+        eprintln!("docklab: the nodes of session `{name}` go on; `docklab session rm {name}` ends and removes them");
     }
     Ok(())
 }
@@ -161,6 +175,9 @@ async fn interrupted() {
 pub(crate) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/api/session", get(session))
+        .route("/api/nodes", post(nodes::add).put(nodes::ensure))
+        .route("/nodes/{node}", delete(nodes::remove))
+        .route("/nodes/{node}/faults", post(nodes::inflict))
         .route("/nodes/{node}/engine/{*path}", any(proxy::engine))
         .route("/nodes/{node}/terminal", get(terminal::open))
         .route("/nodes/{node}/http", post(http))
@@ -174,13 +191,8 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
 #[derive(Serialize)]
 struct SessionAnswer {
     engine: &'static str,
-    nodes: Vec<NodeAnswer>,
+    nodes: Vec<nodes::NodeAnswer>,
     labs: Vec<LabAnswer>,
-}
-
-#[derive(Serialize)]
-struct NodeAnswer {
-    name: String,
 }
 
 #[derive(Serialize)]
@@ -194,7 +206,7 @@ struct LabAnswer {
 async fn session(State(server): State<Arc<Server>>) -> Result<Json<SessionAnswer>, Failure> {
     Ok(Json(SessionAnswer {
         engine: server.engine,
-        nodes: server.nodes.iter().map(|node| NodeAnswer { name: node.name.clone() }).collect(),
+        nodes: server.nodes()?.into_iter().map(nodes::NodeAnswer::of).collect(),
         labs: labs(&server.labs).map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))?,
     }))
 }
@@ -239,16 +251,17 @@ async fn http(
     UrlPath(node): UrlPath<String>,
     Json(question): Json<HttpQuestion>,
 ) -> Result<Response, Failure> {
-    server.node(&node)?;
+    let (nodes, node) = (server.nodes()?, server.node(&node)?);
     if question.method.as_deref().is_some_and(|method| method != "GET") {
         return Err(Failure(StatusCode::BAD_REQUEST, "only GET is supported".to_owned()));
     }
     let host = question.host.as_deref().unwrap_or("localhost");
-    if host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
-        return Err(Failure(StatusCode::FORBIDDEN, "a node is asked on its own ports only".to_owned()));
+    let is_node = nodes.iter().any(|known| known.name == host);
+    if host != "localhost" && !is_node && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
+        return Err(Failure(StatusCode::FORBIDDEN, "nodes are asked on their own ports only".to_owned()));
     }
     let url = format!("http://{host}:{}/{}", question.port, question.path.trim_start_matches('/'));
-    match fetch::get(&url).await {
+    match fetch::get(&nodes, &node, &url).await {
         Ok((status, headers, body)) => Ok(Json(serde_json::json!({
             "status": status,
             "headers": headers,

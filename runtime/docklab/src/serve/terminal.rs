@@ -50,6 +50,7 @@ pub(super) async fn open(
     environment.insert("PROMPT_COMMAND".to_owned(), "history -a".to_owned());
     environment.insert("HISTFILE".to_owned(), node.directory.join("history").display().to_string());
     let shell = Pty::spawn(&PtyCommand {
+        node: &node,
         program: "bash",
         arguments: &["--noprofile", "--norc", "-i"],
         environment: &environment,

@@ -31,7 +31,7 @@ const UPSTREAM: Duration = Duration::from_secs(4);
 const MESSAGE: usize = 65_535;
 
 /// Where answers come from.
-pub(super) trait Names: Send + Sync + 'static {
+pub(crate) trait Names: Send + Sync + 'static {
     /// The addresses of a name (lower case, no final dot); `None` when the networks do not know it.
     fn addresses(&self, name: &str) -> Option<Vec<IpAddr>>;
     /// The name of an address.
@@ -42,7 +42,7 @@ pub(super) trait Names: Send + Sync + 'static {
 
 /// A running server. Dropping it closes its sockets.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -55,11 +55,17 @@ impl Drop for Server {
 }
 
 /// Opens the sockets inside `namespace` and serves. Within a tokio runtime.
-pub(super) fn serve(namespace: &Namespace, names: Arc<dyn Names>) -> io::Result<Server> {
-    let address = format!("{EMBEDDED_DNS}:{PORT}");
+pub(crate) fn serve(namespace: &Namespace, names: Arc<dyn Names>) -> io::Result<Server> {
+    let address = EMBEDDED_DNS.parse().map_err(io::Error::other)?;
+    serve_at(namespace, address, names)
+}
+
+/// The same at another address of the namespace.
+pub(crate) fn serve_at(namespace: &Namespace, address: IpAddr, names: Arc<dyn Names>) -> io::Result<Server> {
+    let address = SocketAddr::new(address, PORT);
     let (udp, tcp) = namespace.inside(|| {
-        let udp = std::net::UdpSocket::bind(&address)?;
-        let tcp = std::net::TcpListener::bind(&address)?;
+        let udp = std::net::UdpSocket::bind(address)?;
+        let tcp = std::net::TcpListener::bind(address)?;
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
         Ok((udp, tcp))

@@ -9,8 +9,8 @@ pub(super) const EMBEDDED_DNS: &str = "127.0.0.11";
 
 /// The machine's resolver configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Resolver {
-    pub(super) servers: Vec<IpAddr>,
+pub(crate) struct Resolver {
+    pub(crate) servers: Vec<IpAddr>,
     pub(super) search: Vec<String>,
     pub(super) options: Vec<String>,
 }
@@ -32,7 +32,7 @@ impl Resolver {
         resolver
     }
 
-    pub(super) fn of_machine() -> Self {
+    pub(crate) fn of_machine() -> Self {
         Self::parse(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
     }
 

@@ -29,9 +29,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{LinuxOptions, layers::io_error};
-use files::Resolver;
-use namespace::{Namespace, Pool};
-use netlink::Netlink;
+pub(crate) use dns::{Names, Server as NameServer, serve_at as serve_names};
+pub(crate) use files::Resolver;
+use namespace::Pool;
+pub(crate) use namespace::{Namespace, refuse_ipv6_addresses};
+pub(crate) use netlink::Netlink;
 use proxy::{Backends, OpenPort};
 
 /// What a container gets from the network before its first process exists.
@@ -105,6 +107,8 @@ struct Shared {
     prefix: String,
     directory: PathBuf,
     node_address: Option<IpAddr>,
+    /// Where published ports also open.
+    machine: Option<Namespace>,
     /// Of the node's own namespace.
     netlink: Netlink,
     pool: Pool,
@@ -120,10 +124,13 @@ impl NetworkStore {
             fs::create_dir_all(&path).map_err(|error| io_error(format!("create {}", path.display()), error))?;
         }
         let netlink = Netlink::open().map_err(|error| io_error("open netlink", error))?;
+        let machine = options.machine_network.as_deref().map(Namespace::open).transpose();
+        let machine = machine.map_err(|error| io_error("open the machine's network namespace", error))?;
         let shared = Shared {
             prefix: options.name_prefix.clone(),
             directory,
             node_address: options.node_address,
+            machine,
             netlink,
             pool: Pool::default(),
             state: Mutex::default(),
@@ -150,6 +157,7 @@ impl NetworkStore {
             prefix: options.name_prefix.clone(),
             directory,
             node_address: options.node_address,
+            machine: None,
             netlink: Netlink::open().map_err(|error| io_error("open netlink", error))?,
             pool: Pool::default(),
             state: Mutex::default(),
@@ -328,12 +336,13 @@ impl Shared {
                 _ => port.host_port,
             };
             let open = proxy::open(SocketAddr::new(port.host_address, wanted), port.protocol, backends.clone());
-            let open = match open {
+            let mut open = match open {
                 Err(HostError::PortInUse { .. }) if port.host_port == 0 && wanted != 0 => {
                     proxy::open(SocketAddr::new(port.host_address, 0), port.protocol, backends)?
                 }
                 result => result?,
             };
+            self.also_on_machine(&mut open);
             attached.published.push(PublishedPort {
                 host_address: port.host_address,
                 host_port: open.address.port(),
@@ -343,6 +352,13 @@ impl Shared {
             attached.ports.push(open);
         }
         Ok(())
+    }
+
+    /// A port of a node that the machine's own `localhost` is to lead to, too.
+    fn also_on_machine(&self, port: &mut OpenPort) {
+        if let Some(machine) = &self.machine {
+            port.also_on_loopback_of(machine);
+        }
     }
 
     fn container_file(&self, container: &str) -> PathBuf {

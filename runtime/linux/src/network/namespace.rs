@@ -18,10 +18,10 @@ const READY: usize = 2;
 
 /// A network namespace with its loopback up.
 #[derive(Debug)]
-pub(super) struct Namespace {
+pub(crate) struct Namespace {
     file: OwnedFd,
     /// Opened inside.
-    pub(super) netlink: Netlink,
+    pub(crate) netlink: Netlink,
 }
 
 impl AsFd for Namespace {
@@ -35,9 +35,7 @@ impl Namespace {
     fn create() -> io::Result<Self> {
         on_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
-            // Interfaces that come later have no IPv6 addresses of their own making, as Docker's; loopback keeps ::1. A
-            // kernel without IPv6 has no such file.
-            let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+            refuse_ipv6_addresses();
             let netlink = Netlink::open()?;
             netlink.set_up(1)?;
             Ok(Self { file: File::open("/proc/thread-self/ns/net")?.into(), netlink })
@@ -45,20 +43,27 @@ impl Namespace {
     }
 
     /// The one of a process, or any other that is open.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file: OwnedFd = File::open(path)?.into();
         let netlink = inside(file.as_fd(), Netlink::open)?;
         Ok(Self { file, netlink })
     }
 
-    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.file.try_clone()
     }
 
     /// Runs `work` on a thread that has entered this namespace: sockets it makes stay there.
-    pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         inside(self.as_fd(), work)
     }
+}
+
+/// Interfaces that come later into the caller's namespace have no IPv6 addresses of their own making, as Docker's; loopback
+/// keeps ::1.
+pub(crate) fn refuse_ipv6_addresses() {
+    // A kernel without IPv6 has no such file.
+    let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 }
 
 fn inside<T: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
@@ -78,13 +83,13 @@ fn on_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result
 
 /// Namespaces made in advance.
 #[derive(Clone, Default)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     ready: Arc<Mutex<Vec<Namespace>>>,
 }
 
 impl Pool {
     /// A ready namespace, or a new one; replaces it in the background. Within a tokio runtime.
-    pub(super) fn take(&self) -> io::Result<Namespace> {
+    pub(crate) fn take(&self) -> io::Result<Namespace> {
         let ready = self.lock().pop();
         let pool = self.clone();
         tokio::task::spawn_blocking(move || pool.fill());
@@ -94,7 +99,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn fill(&self) {
+    pub(crate) fn fill(&self) {
         while self.lock().len() < READY {
             match Namespace::create() {
                 Ok(namespace) => self.lock().push(namespace),

@@ -7,6 +7,7 @@ use std::{
     io,
     net::IpAddr,
     os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
 use nix::{
@@ -34,6 +35,11 @@ const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+const TCA_NETEM_LATENCY64: u16 = 10;
+/// Packets that wait at most; tc's own default.
+const NETEM_QUEUE: u32 = 1000;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 /// Virtual Extensible LAN's UDP port (RFC 7348), as Docker's overlay networks use it.
@@ -106,19 +112,20 @@ impl Message {
 
 /// A link of the namespace that was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) index: u32,
-    pub(super) name: String,
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) is_up: bool,
 }
 
 /// A conversation with the kernel about one network namespace: the one in which it was opened.
 #[derive(Debug)]
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     socket: OwnedFd,
 }
 
 impl Netlink {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
         Ok(Self { socket })
     }
@@ -164,7 +171,7 @@ impl Netlink {
         self.request(message, |_, _| {})
     }
 
-    pub(super) fn links(&self) -> io::Result<Vec<Link>> {
+    pub(crate) fn links(&self) -> io::Result<Vec<Link>> {
         let mut links = Vec::new();
         self.request(Message::link(libc::RTM_GETLINK, libc::NLM_F_DUMP as u16, 0, 0), |_, body| {
             links.extend(parse_link(body));
@@ -173,18 +180,23 @@ impl Netlink {
     }
 
     /// The index of the link called `name`.
-    pub(super) fn index(&self, name: &str) -> io::Result<Option<u32>> {
+    pub(crate) fn index(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok(self.link(name)?.map(|link| link.index))
+    }
+
+    /// The link called `name`.
+    pub(crate) fn link(&self, name: &str) -> io::Result<Option<Link>> {
         let mut message = Message::link(libc::RTM_GETLINK, 0, 0, 0);
         message.text(IFLA_IFNAME, name);
-        let mut index = None;
-        match self.request(message, |_, body| index = parse_link(body).map(|link| link.index)) {
+        let mut found = None;
+        match self.request(message, |_, body| found = parse_link(body)) {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
-            result => result.map(|()| index),
+            result => result.map(|()| found),
         }
     }
 
     /// Makes a bridge with a fixed address (it would take its ports' lowest one, and change with them) and sets it up.
-    pub(super) fn add_bridge(&self, name: &str, mac: [u8; 6], mtu: u32) -> io::Result<()> {
+    pub(crate) fn add_bridge(&self, name: &str, mac: [u8; 6], mtu: u32) -> io::Result<()> {
         let mut message = Message::link(libc::RTM_NEWLINK, CREATE, 0, UP);
         message.text(IFLA_IFNAME, name).attribute(IFLA_ADDRESS, &mac).number(IFLA_MTU, mtu);
         message.nest(IFLA_LINKINFO, |info| {
@@ -195,7 +207,7 @@ impl Netlink {
 
     /// Makes a cable from a bridge to `peer_name` in another namespace. The peer is *born* there: to move it afterwards
     /// would cost thirty times as much.
-    pub(super) fn add_veth(
+    pub(crate) fn add_veth(
         &self,
         name: &str,
         bridge: u32,
@@ -221,7 +233,7 @@ impl Netlink {
         self.command(message)
     }
 
-    pub(super) fn add_vxlan(&self, name: &str, vni: u32, local: IpAddr, bridge: u32, mtu: u32) -> io::Result<()> {
+    pub(crate) fn add_vxlan(&self, name: &str, vni: u32, local: IpAddr, bridge: u32, mtu: u32) -> io::Result<()> {
         let mut message = Message::link(libc::RTM_NEWLINK, CREATE, 0, UP);
         message.text(IFLA_IFNAME, name).number(IFLA_MTU, mtu).number(IFLA_MASTER, bridge);
         message.nest(IFLA_LINKINFO, |info| {
@@ -238,7 +250,7 @@ impl Netlink {
     }
 
     /// Sends frames of unknown destination to `peer` too (or no more).
-    pub(super) fn flood(&self, vxlan: u32, peer: IpAddr, add: bool) -> io::Result<()> {
+    pub(crate) fn flood(&self, vxlan: u32, peer: IpAddr, add: bool) -> io::Result<()> {
         let (kind, flags) = if add {
             (libc::RTM_NEWNEIGH, (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16)
         } else {
@@ -254,12 +266,56 @@ impl Netlink {
         self.command(message)
     }
 
-    pub(super) fn set_up(&self, index: u32) -> io::Result<()> {
+    pub(crate) fn set_up(&self, index: u32) -> io::Result<()> {
         self.command(Message::link(libc::RTM_NEWLINK, 0, index, UP))
     }
 
+    pub(crate) fn set_down(&self, index: u32) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, 0);
+        // struct ifinfomsg: the one flag to change, which is not set.
+        message.0.extend_from_slice(&[0; 4]);
+        for number in [index, 0, UP] {
+            message.0.extend_from_slice(&number.to_ne_bytes());
+        }
+        self.command(message)
+    }
+
+    /// Everything that leaves through the link waits for so long, or no longer; tc-netem(8). `ENOENT` where the kernel has
+    /// no netem.
+    pub(crate) fn set_delay(&self, index: u32, delay: Duration) -> io::Result<()> {
+        let (kind, flags) = if delay.is_zero() {
+            (libc::RTM_DELQDISC, 0)
+        } else {
+            (libc::RTM_NEWQDISC, (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16)
+        };
+        let mut message = Message::new(kind, flags);
+        // struct tcmsg: family and padding, interface, handle, parent (the root), information.
+        message.0.extend_from_slice(&[0; 4]);
+        for number in [index, 0, u32::MAX, 0] {
+            message.0.extend_from_slice(&number.to_ne_bytes());
+        }
+        if !delay.is_zero() {
+            message.text(TCA_KIND, "netem");
+            // struct tc_netem_qopt: latency (given below), packets in the queue, loss, gap, duplicates, jitter.
+            let mut options: Vec<u8> =
+                [0, NETEM_QUEUE, 0, 0, 0, 0].iter().flat_map(|number: &u32| number.to_ne_bytes()).collect();
+            let mut latency = Message(Vec::new());
+            let nanoseconds = i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX);
+            latency.attribute(TCA_NETEM_LATENCY64, &nanoseconds.to_ne_bytes());
+            options.extend_from_slice(&latency.0);
+            message.attribute(TCA_OPTIONS, &options);
+        }
+        match self.command(message) {
+            // There was no delay.
+            Err(error) if delay.is_zero() && matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
     /// Removes a link. Waits for the kernel's grace periods: some 16 ms for a veth, so only where nothing else will take it.
-    pub(super) fn delete(&self, index: u32) -> io::Result<()> {
+    pub(crate) fn delete(&self, index: u32) -> io::Result<()> {
         match self.command(Message::link(libc::RTM_DELLINK, 0, index, 0)) {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
             result => result,
@@ -267,7 +323,7 @@ impl Netlink {
     }
 
     /// Adding an address that is there is fine.
-    pub(super) fn add_address(&self, index: u32, address: IpAddr, prefix_length: u8) -> io::Result<()> {
+    pub(crate) fn add_address(&self, index: u32, address: IpAddr, prefix_length: u8) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWADDR, CREATE);
         message.0.extend_from_slice(&[family(address), prefix_length, 0, 0]);
         message.0.extend_from_slice(&index.to_ne_bytes());
@@ -284,7 +340,7 @@ impl Netlink {
         }
     }
 
-    pub(super) fn add_default_route(&self, index: u32, gateway: IpAddr) -> io::Result<()> {
+    pub(crate) fn add_default_route(&self, index: u32, gateway: IpAddr) -> io::Result<()> {
         self.command(default_route(libc::RTM_NEWROUTE, CREATE, index, gateway))
     }
 }
@@ -305,6 +361,7 @@ fn family(address: IpAddr) -> u8 {
 
 fn parse_link(body: &[u8]) -> Option<Link> {
     let index = u32::from_ne_bytes(body.get(4..8)?.try_into().ok()?);
+    let flags = u32::from_ne_bytes(body.get(8..12)?.try_into().ok()?);
     let mut rest = body.get(16..)?;
     while rest.len() >= 4 {
         let length = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
@@ -312,7 +369,7 @@ fn parse_link(body: &[u8]) -> Option<Link> {
         let value = rest.get(4..length)?;
         if kind == IFLA_IFNAME {
             let name = String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned();
-            return Some(Link { index, name });
+            return Some(Link { index, name, is_up: flags & UP != 0 });
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }

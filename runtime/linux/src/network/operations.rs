@@ -180,10 +180,15 @@ impl NetworkStore {
         }
         let backends = Backends::new(Vec::new());
         backends.set(targets, source);
-        let mut open = vec![proxy::open(SocketAddr::new(IpAddr::from([0; 4]), port), protocol, backends.clone())?];
+        let mut first = proxy::open(SocketAddr::new(IpAddr::from([0; 4]), port), protocol, backends.clone())?;
+        self.shared.also_on_machine(&mut first);
+        let mut open = vec![first];
         // A machine without IPv6 does without.
         match proxy::open(SocketAddr::new(IpAddr::from([0_u16; 8]), port), protocol, backends.clone()) {
-            Ok(port) => open.push(port),
+            Ok(mut port) => {
+                self.shared.also_on_machine(&mut port);
+                open.push(port);
+            }
             Err(error @ HostError::PortInUse { .. }) => return Err(error),
             Err(error) => tracing::debug!("routing mesh on IPv6: {error}"),
         }

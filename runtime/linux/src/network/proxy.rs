@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU16, AtomicUsize, Ordering},
@@ -19,6 +19,8 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+
+use super::Namespace;
 
 /// Where ports that the host chooses begin and end: Linux's default `ip_local_port_range`, which Docker uses.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
@@ -74,12 +76,33 @@ impl Backends {
 #[derive(Debug)]
 pub(super) struct OpenPort {
     pub(super) address: SocketAddr,
-    task: JoinHandle<()>,
+    protocol: Protocol,
+    backends: Arc<Backends>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Drop for OpenPort {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl OpenPort {
+    /// Opens the same port on the loopback of another namespace. Whoever has it there already keeps it. Within a tokio
+    /// runtime.
+    pub(super) fn also_on_loopback_of(&mut self, machine: &Namespace) {
+        let loopback: IpAddr =
+            if self.address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let address = SocketAddr::new(loopback, self.address.port());
+        let opened = machine
+            .inside(|| bind(address, self.protocol))
+            .and_then(|socket| serve(socket, self.protocol, self.backends.clone()));
+        match opened {
+            Ok((_, task)) => self.tasks.push(task),
+            Err(error) => tracing::warn!("{address} of this machine does not lead to the node: {error}"),
+        }
     }
 }
 
@@ -107,8 +130,8 @@ pub(super) fn open(address: SocketAddr, protocol: Protocol, backends: Arc<Backen
             crate::transport::go_words(&error)
         )),
     };
-    let (address, task) = serve(socket.map_err(failed)?, protocol, backends).map_err(failed)?;
-    Ok(OpenPort { address, task })
+    let (address, task) = serve(socket.map_err(failed)?, protocol, backends.clone()).map_err(failed)?;
+    Ok(OpenPort { address, protocol, backends, tasks: vec![task] })
 }
 
 fn serve(socket: Socket, protocol: Protocol, backends: Arc<Backends>) -> io::Result<(SocketAddr, JoinHandle<()>)> {

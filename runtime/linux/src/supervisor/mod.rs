@@ -50,11 +50,13 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Output that an engine has not read yet; beyond it the container waits.
 const BACKLOG: usize = 64 * 1024;
 
-/// Becomes a container's supervisor, and never returns, if this process was started to be one; otherwise returns at once.
+/// Becomes a container's supervisor, a node's first process or a program in a node, and never returns, if this process was
+/// started to be one; otherwise returns at once.
 ///
 /// Every binary that opens a [`crate::LinuxHost`] calls this as the first thing in `main`, before any thread (and any async
 /// runtime) starts: the supervisor forks, and a fork copies only the thread that calls it.
 pub fn run_supervisor_if_asked() {
+    crate::node::run_if_asked();
     let mut arguments = std::env::args_os();
     if arguments.next().as_deref() != Some(OsStr::new(NAME)) {
         return;
