@@ -27,13 +27,15 @@ const PORTABLE: [&str; 7] = [
 ];
 
 /// Labs and the engines on which every route of theirs is known to hold.
-const PROVEN: [(&str, &str); 6] = [
+const PROVEN: [(&str, &str); 8] = [
     ("01-running-a-container.md", "sim"),
     ("02-images.md", "sim"),
     ("03-swarm.md", "sim"),
+    ("04-networks.md", "sim"),
     ("01-running-a-container.md", "docklab"),
     ("02-images.md", "docklab"),
     ("03-swarm.md", "docklab"),
+    ("04-networks.md", "docklab"),
 ];
 
 /// Where end-to-end tests write which of them they could not run, and why: `NAME: REASON`, one a line.

@@ -161,7 +161,9 @@ fn amount(number: usize, expectation: &Expectation) -> String {
 fn weight(field: &str) -> usize {
     match field {
         "name" | "image" | "service" => 4,
-        "command" | "slot" => 3,
+        // Of one service's tasks, the slot says which.
+        "slot" => 6,
+        "command" => 3,
         "node" => 1,
         _ => 2,
     }

@@ -23,6 +23,11 @@ fn lab_3_lints_clean() {
 }
 
 #[test]
+fn lab_4_lints_clean() {
+    clean("labs/04-networks.md", include_str!("../../04-networks.md"));
+}
+
+#[test]
 fn lab_1_has_its_steps_and_three_questions() {
     let scenario = parse("01", include_str!("../../01-running-a-container.md")).scenario;
     let slugs: Vec<&str> = scenario.steps.iter().map(|step| step.slug.as_str()).collect();
@@ -48,6 +53,7 @@ fn labs_are_written_in_the_usual_form() {
         ("01", include_str!("../../01-running-a-container.md")),
         ("02", include_str!("../../02-images.md")),
         ("03", include_str!("../../03-swarm.md")),
+        ("04", include_str!("../../04-networks.md")),
     ] {
         assert_eq!(docklab_scenario::format(text), text, "lab {name}: `docklab fmt` writes it otherwise");
     }

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use docklab_api::{models::*, *};
 use docklab_scenario::{HttpAnswer, HttpRequest, Workspace, WorkspaceError};
-use futures::{future::BoxFuture, stream::BoxStream};
+use futures::{SinkExt as _, StreamExt as _, future::BoxFuture, stream, stream::BoxStream};
+use serde_json::{Value, json};
 
 #[derive(Clone, Default)]
 pub struct Container {
@@ -19,7 +20,29 @@ pub struct Container {
 }
 
 #[derive(Default)]
-pub struct FakeEngine(pub Mutex<Vec<Container>>);
+pub struct FakeEngine(pub Mutex<Vec<Container>>, pub Mutex<Objects>);
+
+pub type Execute = fn(container: &str, command: &str) -> (&'static str, i64);
+
+/// What an engine holds beside containers, as the Engine API shows it.
+#[derive(Clone, Default)]
+pub struct Objects {
+    pub networks: Vec<Value>,
+    pub volumes: Vec<Value>,
+    /// Inspected images, and the lines of their histories.
+    pub images: Vec<(Value, Vec<&'static str>)>,
+    pub services: Vec<Value>,
+    pub tasks: Vec<Value>,
+    pub nodes: Vec<Value>,
+    /// What a command prints in a container, and its exit code.
+    pub executes: Option<Execute>,
+    pub started: Vec<(String, String)>,
+}
+
+/// Models of JSON as a test writes it.
+fn models<T: serde::de::DeserializeOwned>(values: &[Value]) -> ApiResult<Vec<T>> {
+    Ok(values.iter().map(|value| serde_json::from_value(value.clone()).unwrap()).collect())
+}
 
 fn unsupported<T>() -> ApiResult<T> {
     Err(ApiError::not_implemented("the fake engine holds containers only"))
@@ -163,30 +186,61 @@ impl ContainerApi for FakeEngine {
 
 #[async_trait]
 impl ExecApi for FakeEngine {
-    async fn create_exec(&self, _: &str, _: ExecConfig) -> ApiResult<String> {
-        unsupported()
+    async fn create_exec(&self, container: &str, config: ExecConfig) -> ApiResult<String> {
+        let mut objects = self.1.lock().unwrap();
+        objects.started.push((container.to_owned(), config.cmd.unwrap_or_default().join(" ")));
+        Ok((objects.started.len() - 1).to_string())
     }
-    async fn start_exec(&self, _: &str, _: ExecStartConfig) -> ApiResult<Option<Attached>> {
-        unsupported()
+    async fn start_exec(&self, id: &str, _: ExecStartConfig) -> ApiResult<Option<Attached>> {
+        let (output, _) = self.executed(id)?;
+        let chunk = OutputChunk { stream: StdStream::Stdout, bytes: Bytes::from(output) };
+        Ok(Some(Attached {
+            tty: false,
+            output: stream::iter([Ok(chunk)]).boxed(),
+            input: Box::pin(futures::sink::drain().sink_map_err(|never| match never {})),
+        }))
     }
-    async fn inspect_exec(&self, _: &str) -> ApiResult<ExecInspectResponse> {
-        unsupported()
+    async fn inspect_exec(&self, id: &str) -> ApiResult<ExecInspectResponse> {
+        let (_, exit) = self.executed(id)?;
+        Ok(ExecInspectResponse { exit_code: Some(exit), ..Default::default() })
     }
     async fn resize_exec(&self, _: &str, _: u16, _: u16) -> ApiResult<()> {
         unsupported()
     }
 }
 
+impl FakeEngine {
+    fn executed(&self, id: &str) -> ApiResult<(&'static str, i64)> {
+        let objects = self.1.lock().unwrap();
+        let (container, command) = &objects.started[id.parse::<usize>().unwrap()];
+        objects
+            .executes
+            .map(|execute| execute(container, command))
+            .ok_or_else(|| ApiError::conflict("it is not running"))
+    }
+    fn image(&self, name: &str) -> ApiResult<(Value, Vec<&'static str>)> {
+        let objects = self.1.lock().unwrap();
+        let found = objects.images.iter().find(|(image, _)| {
+            image["Id"] == name || image["RepoTags"].as_array().is_some_and(|tags| tags.iter().any(|tag| tag == name))
+        });
+        found.cloned().ok_or_else(|| ApiError::not_found(format!("No such image: {name}")))
+    }
+}
+
 #[async_trait]
 impl ImageApi for FakeEngine {
     async fn list_images(&self, _: ListImages) -> ApiResult<Vec<ImageSummary>> {
-        unsupported()
+        let objects = self.1.lock().unwrap();
+        let summary =
+            |image: &Value| ImageSummary { id: image["Id"].as_str().unwrap().to_owned(), ..Default::default() };
+        Ok(objects.images.iter().map(|(image, _)| summary(image)).collect())
     }
-    async fn inspect_image(&self, _: &str) -> ApiResult<ImageInspect> {
-        unsupported()
+    async fn inspect_image(&self, name: &str) -> ApiResult<ImageInspect> {
+        Ok(serde_json::from_value(self.image(name)?.0).unwrap())
     }
-    async fn image_history(&self, _: &str) -> ApiResult<Vec<HistoryResponseItem>> {
-        unsupported()
+    async fn image_history(&self, name: &str) -> ApiResult<Vec<HistoryResponseItem>> {
+        let line = |line: &str| HistoryResponseItem { created_by: line.to_owned(), ..Default::default() };
+        Ok(self.image(name)?.1.into_iter().map(line).collect())
     }
     async fn create_image(&self, _: CreateImage, _: Option<ByteStream>) -> ApiResult<MessageStream> {
         unsupported()
@@ -223,10 +277,12 @@ impl ImageApi for FakeEngine {
 #[async_trait]
 impl NetworkApi for FakeEngine {
     async fn list_networks(&self, _: Filters) -> ApiResult<Vec<Network>> {
-        unsupported()
+        models(&self.1.lock().unwrap().networks)
     }
-    async fn inspect_network(&self, _: &str, _: bool, _: Option<&str>) -> ApiResult<Network> {
-        unsupported()
+    async fn inspect_network(&self, name: &str, _: bool, _: Option<&str>) -> ApiResult<Network> {
+        let networks = models::<Network>(&self.1.lock().unwrap().networks)?;
+        let found = networks.into_iter().find(|network| network.name.as_deref() == Some(name));
+        found.ok_or_else(|| ApiError::not_found(format!("network {name} not found")))
     }
     async fn create_network(&self, _: NetworkCreateRequest) -> ApiResult<NetworkCreateResponse> {
         unsupported()
@@ -248,7 +304,7 @@ impl NetworkApi for FakeEngine {
 #[async_trait]
 impl VolumeApi for FakeEngine {
     async fn list_volumes(&self, _: Filters) -> ApiResult<VolumeListResponse> {
-        unsupported()
+        Ok(serde_json::from_value(json!({ "Volumes": self.1.lock().unwrap().volumes })).unwrap())
     }
     async fn create_volume(&self, _: VolumeCreateOptions) -> ApiResult<Volume> {
         unsupported()
@@ -264,7 +320,29 @@ impl VolumeApi for FakeEngine {
     }
 }
 
-impl SwarmApi for FakeEngine {}
+#[async_trait]
+impl SwarmApi for FakeEngine {
+    async fn list_nodes(&self, _: Filters) -> ApiResult<Vec<Node>> {
+        self.manages(|objects| &objects.nodes)
+    }
+    async fn list_services(&self, _: ListServices) -> ApiResult<Vec<Service>> {
+        self.manages(|objects| &objects.services)
+    }
+    async fn list_tasks(&self, _: Filters) -> ApiResult<Vec<Task>> {
+        self.manages(|objects| &objects.tasks)
+    }
+}
+
+impl FakeEngine {
+    /// An engine without nodes is in no swarm.
+    fn manages<T: serde::de::DeserializeOwned>(&self, of: fn(&Objects) -> &Vec<Value>) -> ApiResult<Vec<T>> {
+        let objects = self.1.lock().unwrap();
+        if objects.nodes.is_empty() {
+            return Err(ApiError::unavailable("This node is not a swarm manager."));
+        }
+        models(of(&objects))
+    }
+}
 
 /// One node; a published port of a running container answers with the container's name.
 #[derive(Clone, Default)]
