@@ -82,7 +82,7 @@ struct Option_ {
 }
 
 /// True when nothing of the text can change what an engine holds.
-pub(super) fn only_reads(text: &str) -> bool {
+pub(crate) fn only_reads(text: &str) -> bool {
     let words = shell::words(text);
     words.split(|word| shell::is_operator(&text[word.clone()])).filter(|words| !words.is_empty()).all(|words| {
         let words: Vec<&str> = words.iter().map(|word| &text[word.clone()]).collect();

@@ -5,7 +5,7 @@ use crate::{
     document::{Block, Commands, Mode, Scenario, Step},
     evaluate::Evaluator,
     facts::state,
-    mutants::Mutant,
+    mutants::{Mutant, only_reads},
     output::match_output,
     report::{Problem, ProblemKind, RouteKind, RouteReport},
 };
@@ -29,15 +29,20 @@ pub(super) async fn reference(
         }
     }
     let mut first_line = None;
-    let mut printed: Option<Played> = None;
+    let mut printed: Option<(&Commands, Played)> = None;
     let engine = player.engine().to_owned();
     for (_, block) in step.played_on(&engine) {
         match block {
             Block::Run(commands) => {
                 first_line.get_or_insert_with(|| first_line_of(commands));
-                printed = Some(run(commands, evaluator, player).await?);
+                printed = Some((commands, run(commands, evaluator, player).await?));
             }
-            Block::Output { text } => compare(text, printed.take(), &mut problems),
+            Block::Output { text } => {
+                if let Some((commands, played)) = printed.take() {
+                    let played = again_until(text, commands, played, evaluator, player).await?;
+                    compare(text, &played, &mut problems);
+                }
+            }
             Block::File { path, node, content, .. } => player.save(node.as_deref(), path, content).await?,
             // An output below these belongs to them.
             Block::Also(_) | Block::Wrong(_) => printed = None,
@@ -78,7 +83,7 @@ pub(super) async fn side(
         line = first_line_of(commands);
         let played = run(commands, evaluator, player).await?;
         if let Some(Block::Output { text }) = blocks.get(route.block + 1) {
-            compare(text, Some(played), &mut problems);
+            compare(text, &played, &mut problems);
         }
     }
     if route.kind == RouteKind::Also {
@@ -159,8 +164,26 @@ fn first_line_of(commands: &Commands) -> String {
     }
 }
 
-fn compare(pattern: &str, played: Option<Played>, problems: &mut Vec<Problem>) {
-    let Some(played) = played else { return };
+/// A server that has just been started may not listen yet, and a student would ask again. So are commands that only look.
+async fn again_until(
+    pattern: &str,
+    commands: &Commands,
+    mut played: Played,
+    evaluator: &Evaluator,
+    player: &mut dyn Player,
+) -> Result<Played, PlayError> {
+    const TIMES: usize = 6;
+    for _ in 0..TIMES {
+        let may_repeat = commands.mode == Mode::Wait && only_reads(&commands.text);
+        if match_output(pattern, &played.output).is_ok() || !may_repeat || !player.wait_for_change().await {
+            break;
+        }
+        played = run(commands, evaluator, player).await?;
+    }
+    Ok(played)
+}
+
+fn compare(pattern: &str, played: &Played, problems: &mut Vec<Problem>) {
     if let Err(mismatch) = match_output(pattern, &played.output) {
         let text = format!("printed something else (- wanted, + printed):\n{}", mismatch.diff.trim_end());
         problems.push(problem(ProblemKind::Output, text));
