@@ -8,12 +8,14 @@ mod engine;
 mod http;
 mod leaks;
 mod serve;
+mod student;
 
 pub use browser::Browser;
 pub use engine::{Client, Engine, Output};
 pub use http::{Answer, get, request};
 pub use leaks::leftovers;
 pub use serve::Server;
+pub use student::Student;
 
 use std::{
     env,

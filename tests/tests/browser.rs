@@ -1,45 +1,57 @@
-//! The first lab in a browser, by typing into its terminal.
+//! Whole labs in a browser, by typing into its terminal.
 
-use docklab_tests::{Browser, Need, Server, can_run, workspace};
+use docklab_tests::{Browser, Need, Server, Student, can_run, workspace};
 
-const NEEDS: [Need; 2] = [Need::Program("chromium"), Need::Program("chromedriver")];
+const NEEDS: [Need; 3] = [Need::Program("chromium"), Need::Program("chromedriver"), Need::Root];
 
-/// Opens the first lab, types its first command and waits for the tick.
-fn first_step(server: &Server, backend: bool) {
+/// Does a lab on the server's engine, or in the page alone with the server gone.
+fn whole_lab(file: &str, on_backend: bool) {
     let browser = Browser::start();
+    let server = Server::start(on_backend);
     browser.open(&server.url());
-    browser.wait_for("document.querySelector('.lab-card')");
-    browser.evaluate("document.querySelector('.lab-card').click()");
-    if backend {
-        browser.wait_for("document.querySelector('[data-connection=connected]')");
+    let mut student = Student::new(&browser);
+    student.open_lab(file);
+    let _server = if on_backend {
+        student.wait_for_backend();
+        Some(server)
     } else {
-        browser.evaluate(
-            "[...document.querySelectorAll('.place-switch button')].find(b => b.innerText.includes('This browser'))?.click()",
-        );
-    }
-    browser.wait_for("document.querySelector('.terminal-body textarea')");
-    browser.wait_for(
-        "/[$#] *$/.test((document.querySelector('.xterm-rows')?.innerText || '').replace(/\\u00a0/g, ' ').trim())",
-    );
-    browser.evaluate("document.querySelector('.terminal-body textarea').focus()");
-    browser.type_keys("docker container run -t ubuntu top\n");
-    browser.wait_for("document.querySelectorAll('[data-state=done]').length > 0");
-    browser.wait_for("document.querySelector('.diagram-stage svg, .diagram-stage [role=img]')");
-    browser.screenshot(&workspace().join("target").join(if backend { "lab-backend.png" } else { "lab-simulator.png" }));
+        student.use_simulator();
+        // The page has everything by now.
+        drop(server);
+        None
+    };
+    let place = if on_backend { "backend" } else { "simulator" };
+    let pictures = workspace().join("target/pictures");
+    std::fs::create_dir_all(&pictures).expect("a directory for pictures");
+    student.do_lab(file, |step| {
+        browser.screenshot(&pictures.join(format!("{}-{place}-{step}.png", &file[..2])));
+    });
 }
 
 #[test]
-fn the_first_step_is_ticked_on_the_simulator() {
-    if !can_run("the_first_step_is_ticked_on_the_simulator", &NEEDS) {
-        return;
+fn lab_1_is_done_on_the_simulator_with_the_server_gone() {
+    if can_run("lab_1_is_done_on_the_simulator_with_the_server_gone", &NEEDS[..2]) {
+        whole_lab("01-running-a-container.md", false);
     }
-    first_step(&Server::start(false), false);
 }
 
 #[test]
-fn the_first_step_is_ticked_on_the_backend() {
-    if !can_run("the_first_step_is_ticked_on_the_backend", &[NEEDS[0], NEEDS[1], Need::Root]) {
-        return;
+fn lab_1_is_done_on_the_backend() {
+    if can_run("lab_1_is_done_on_the_backend", &NEEDS) {
+        whole_lab("01-running-a-container.md", true);
     }
-    first_step(&Server::start(true), true);
+}
+
+#[test]
+fn lab_2_is_done_on_the_simulator_with_the_server_gone() {
+    if can_run("lab_2_is_done_on_the_simulator_with_the_server_gone", &NEEDS[..2]) {
+        whole_lab("02-images.md", false);
+    }
+}
+
+#[test]
+fn lab_2_is_done_on_the_backend() {
+    if can_run("lab_2_is_done_on_the_backend", &NEEDS) {
+        whole_lab("02-images.md", true);
+    }
 }

@@ -5,6 +5,7 @@ mod book;
 mod command;
 mod page;
 mod parity;
+mod picture;
 mod progress;
 mod report;
 mod serve;
@@ -25,6 +26,7 @@ Tasks:
   ci                          `test` as a build server runs it: nothing may be skipped
   page [--release]            build the page into web/dist
   book                        build the book into book/book and check its links
+  picture [FILE]              play a lab's beginning in a headless browser and photograph it (target/pictures/readme.png)
   parity [FILE…] [--record]   compare the command line with a real Docker, step by step
   bench [--json FILE]         measure our engine beside a real dockerd
 
@@ -57,6 +59,8 @@ fn run(arguments: &[String]) -> Result<bool> {
         ["page"] => page::build_page(false).map(|dist| println!("{}", dist.display())).map(|()| true),
         ["page", "--release"] => page::build_page(true).map(|dist| println!("{}", dist.display())).map(|()| true),
         ["book"] => book::build().map(|built| println!("{}", built.display())).map(|()| true),
+        ["picture"] => picture::take("target/pictures/readme.png".as_ref()),
+        ["picture", file] => picture::take(file.as_ref()),
         ["parity", rest @ ..] => parity::run(rest),
         ["bench"] => bench::run(None),
         ["bench", "--json", file] => bench::run(Some(file.as_ref())),

@@ -145,6 +145,8 @@ fn bind(module: &Path, dist: &Path, release: bool) -> Result<()> {
         .typescript(false)
         .debug(!release)
         .keep_debug(!release)
+        // A sixth of the download, for names that only a debugger shows.
+        .remove_name_section(release)
         .generate(dist)
         .context("writing the module's bindings")
 }
