@@ -49,12 +49,13 @@
 
   if (lab) {
     lab.append(button("Do it here, beside the text", open));
-    for (const run of document.querySelectorAll(".docklab-run")) {
-      const { step, block } = run.dataset;
-      run.append(
-        button("Run", async () => {
+    for (const part of document.querySelectorAll(".docklab-run, .docklab-file")) {
+      const { step, block } = part.dataset;
+      if (!step) continue;
+      part.append(
+        button(part.matches(".docklab-file") ? "Save" : "Run", async () => {
           await open();
-          frame.contentWindow.postMessage({ docklab: "run", step, block: Number(block) }, location.origin);
+          frame.contentWindow.postMessage({ docklab: "do", step, block: Number(block) }, location.origin);
         }),
       );
     }

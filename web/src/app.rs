@@ -20,12 +20,15 @@ enum Route {
     Home,
     /// A lab's file name without its ending.
     Lab(String),
+    /// The same, without its text and in the simulator: as a panel of the book.
+    Panel(String),
 }
 
 impl Route {
     fn parse(hash: &str) -> Self {
-        match hash.strip_prefix("#/lab/") {
-            Some(lab) if !lab.is_empty() => Self::Lab(lab.to_owned()),
+        match hash.strip_prefix("#/").and_then(|path| path.split_once('/')) {
+            Some(("lab", lab)) if !lab.is_empty() => Self::Lab(lab.to_owned()),
+            Some(("panel", lab)) if !lab.is_empty() => Self::Panel(lab.to_owned()),
             _ => Self::Home,
         }
     }
@@ -124,7 +127,9 @@ pub fn App() -> Html {
         });
     }
     // Until the student chooses, a backend that is there is used.
+    let is_panel = matches!(route, Route::Panel(_));
     let current = match (&*server, *place) {
+        _ if is_panel => Place::Browser,
         (Server::Present(_), place) => place.unwrap_or(Place::Backend),
         (Server::Asking | Server::Absent(_), _) => Place::Browser,
     };
@@ -141,26 +146,26 @@ pub fn App() -> Html {
         Callback::from(move |reason: Option<String>| lost.set(reason))
     };
     let lab = match (&route, &*labs) {
-        (Route::Lab(name), Some(Ok(labs))) => labs.iter().find(|lab| lab.file.trim_end_matches(".md") == name).cloned(),
+        (Route::Lab(name) | Route::Panel(name), Some(Ok(labs))) => labs.iter().find(|lab| lab.file.trim_end_matches(".md") == name).cloned(),
         _ => None,
     };
     let body = match (&route, &*labs, &lab, &*server) {
         (_, Some(Err(reason)), ..) => html! { <main class="starting" role="alert">{ reason }</main> },
-        (_, None, ..) | (Route::Lab(_), _, _, Server::Asking) => {
+        (_, None, ..) | (Route::Lab(_) | Route::Panel(_), _, _, Server::Asking) => {
             html! { <main class="starting" aria-busy="true">{ "Starting…" }</main> }
         }
         (Route::Home, Some(Ok(labs)), ..) => html! { <Home labs={labs.clone()} /> },
-        (Route::Lab(name), _, None, _) => {
+        (Route::Lab(name) | Route::Panel(name), _, None, _) => {
             html! { <main class="starting">{ format!("There is no lab called {name}.") }</main> }
         }
-        (Route::Lab(_), _, Some(lab), server) => {
-            html! { <Running key={format!("{}-{current:?}", lab.file)} lab={lab.clone()} place={current} backend={backend_of(server)} {theme} {on_connection} /> }
+        (Route::Lab(_) | Route::Panel(_), _, Some(lab), server) => {
+            html! { <Running key={format!("{}-{current:?}", lab.file)} lab={lab.clone()} place={current} backend={backend_of(server)} {is_panel} {theme} {on_connection} /> }
         }
     };
     let in_lab = lab.is_some();
     html! {
         <div class={classes!("shell", in_lab.then_some("has-tabs"))}>
-            <header class="topbar">
+            if !is_panel { <header class="topbar">
                 <a class="brand" href="#/">{ brand() }{ "docklab" }</a>
                 if let Some(lab) = &lab { <span class="place">{ &lab.scenario.meta.title }</span> }
                 <span class="spring" />
@@ -169,7 +174,7 @@ pub fn App() -> Html {
                     aria-label={if theme == "dark" { "Use the light look" } else { "Use the dark look" }}>
                     { if theme == "dark" { Icon::Sun.draw() } else { Icon::Moon.draw() } }
                 </button>
-            </header>
+            </header> }
             <div role="status" aria-live="assertive">
                 if let (Some(reason), true) = (&*lost, in_lab) {
                     <p class="banner"><span class="spinner" aria-hidden="true" />
@@ -195,6 +200,7 @@ struct RunningProps {
     lab: Lab,
     place: Place,
     backend: Option<SharedSession>,
+    is_panel: bool,
     theme: &'static str,
     on_connection: Callback<Option<String>>,
 }
@@ -208,7 +214,7 @@ fn Running(props: &RunningProps) -> Html {
     });
     match &*session {
         Ok(session) => html! {
-            <LabPage scenario={props.lab.scenario.clone()} session={session.clone()} theme={props.theme} on_connection={props.on_connection.clone()} />
+            <LabPage scenario={props.lab.scenario.clone()} session={session.clone()} is_panel={props.is_panel} theme={props.theme} on_connection={props.on_connection.clone()} />
         },
         Err(reason) => html! { <main class="starting" role="alert">{ reason }</main> },
     }
@@ -279,6 +285,7 @@ mod tests {
     #[test]
     fn an_address_names_a_lab() {
         assert_eq!(Route::parse("#/lab/02-images"), Route::Lab("02-images".into()));
+        assert_eq!(Route::parse("#/panel/02-images"), Route::Panel("02-images".into()));
         assert_eq!(Route::parse("#/"), Route::Home);
         assert_eq!(Route::parse("#token=abc"), Route::Home);
     }

@@ -51,7 +51,7 @@ fn draw(block: &Block, step: Option<&Step>, index: usize) -> String {
             format!("<pre class=\"docklab-output\"><samp>{}</samp></pre>", escaped(&elided(text)))
         }
         Block::File { path, content, .. } => format!(
-            "<figure class=\"docklab-file\"><figcaption><code>{}</code></figcaption><pre><code>{}</code></pre></figure>",
+            "<figure class=\"docklab-file\" data-step=\"{slug}\" data-block=\"{index}\"><figcaption><code>{}</code></figcaption><pre><code>{}</code></pre></figure>",
             escaped(path),
             escaped(content)
         ),
@@ -61,7 +61,8 @@ fn draw(block: &Block, step: Option<&Step>, index: usize) -> String {
         }
         Block::Quiz(question) => quiz::render(question).trim_end().to_owned(),
         Block::Note { title, blocks, .. } => {
-            let inner: String = blocks.iter().map(|block| draw(block, step, index)).collect();
+            // The page finds a step's blocks by their place in it, and those of a note have none.
+            let inner: String = blocks.iter().map(|block| draw(block, None, index)).collect();
             let inner = without_blank_lines(&inner);
             format!("<aside class=\"docklab-note\"><p><strong>{}</strong></p>{inner}</aside>", escaped(title))
         }

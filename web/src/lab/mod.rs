@@ -5,6 +5,7 @@ mod check;
 mod diagram_pane;
 mod goal;
 mod judge;
+mod panel;
 mod quiz;
 mod state;
 #[cfg(test)]
@@ -38,6 +39,9 @@ pub struct LabPageProps {
     pub session: SharedSession,
     /// The page's look, for the terminals.
     pub theme: AttrValue,
+    /// The text stands in the page around this one.
+    #[prop_or_default]
+    pub is_panel: bool,
     /// The engine was lost (with the reason) or reached again.
     pub on_connection: Callback<Option<String>>,
 }
@@ -117,7 +121,7 @@ pub fn LabPage(props: &LabPageProps) -> Html {
     let (state, judging) = use_lab(props);
     let (lab_share, set_lab_share) = use_share("share.lab", 38.0);
     let (diagram_share, set_diagram_share) = use_share("share.diagram", 56.0);
-    let tab = use_state(|| "lab");
+    let tab = use_state(|| if props.is_panel { "terminals" } else { "lab" });
     let nodes: Vec<String> = props.session.nodes().into_iter().map(|(name, _)| name).collect();
     let first = nodes.first().cloned().unwrap_or_default();
     let deck = use_reducer({
@@ -169,10 +173,11 @@ pub fn LabPage(props: &LabPageProps) -> Html {
             state.dispatch(LabAction::Progress(progress));
         })
     };
+    panel::use_panel(props.is_panel, &props.scenario, &state.reports, &on_run, &on_save);
     let share = format!("--lab-share: {lab_share}%; --diagram-share: {diagram_share}%");
     html! {
         <>
-            <main class="workbench" style={share} data-tab={*tab}>
+            <main class="workbench" style={share} data-tab={*tab} data-panel={props.is_panel.to_string()}>
                 <div class="pane pane-lab" tabindex="-1">
                     <LabText
                         scenario={props.scenario.clone()} progress={state.progress.clone()} reports={state.reports.clone()}
