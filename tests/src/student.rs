@@ -88,10 +88,17 @@ impl<'a> Student<'a> {
             if commands.mode == Mode::Keep && lines.peek().is_none() {
                 self.browser.wait_for(&format!("!({ends_with_it})"));
                 self.is_terminal_held = true;
+            } else if commands.mode == Mode::Interactive && lines.peek().is_some() {
+                self.wait_for_question();
             } else {
                 self.wait_for_prompt();
             }
         }
+    }
+
+    /// A program waits for a line: the last one that is shown ends as a prompt or a question does.
+    fn wait_for_question(&self) {
+        self.browser.wait_for(&format!("/[$#>:?]$/.test({TEXT}.trimEnd())"));
     }
 
     /// The last line that is shown ends as a shell's prompt does.

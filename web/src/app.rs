@@ -146,7 +146,9 @@ pub fn App() -> Html {
         Callback::from(move |reason: Option<String>| lost.set(reason))
     };
     let lab = match (&route, &*labs) {
-        (Route::Lab(name) | Route::Panel(name), Some(Ok(labs))) => labs.iter().find(|lab| lab.file.trim_end_matches(".md") == name).cloned(),
+        (Route::Lab(name) | Route::Panel(name), Some(Ok(labs))) => {
+            labs.iter().find(|lab| lab.file.trim_end_matches(".md") == name).cloned()
+        }
         _ => None,
     };
     let body = match (&route, &*labs, &lab, &*server) {

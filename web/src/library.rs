@@ -30,7 +30,7 @@ pub async fn load(listed: Vec<String>) -> Result<Vec<Lab>, String> {
         let index = browser::fetch_text("labs/index.json", headers())
             .await
             .map_err(|error| format!("The list of labs could not be read ({error})."))?;
-        serde_json::from_str(&index).map_err(|error| format!("The list of labs is not one ({error})."))?
+        serde_json::from_slice(index.as_bytes()).map_err(|error| format!("The list of labs is not one ({error})."))?
     } else {
         listed
     };

@@ -54,8 +54,10 @@ impl Watch {
         }
         self.execs |= expectation.kind == Kind::Exec || expectation.field("changed").is_some();
         self.files |= expectation.kind == Kind::File;
-        self.settles |= matches!(expectation.kind, Kind::Http | Kind::Service | Kind::Task | Kind::Node | Kind::Exec)
-            || expectation.field("changed").is_some();
+        self.settles |= matches!(
+            expectation.kind,
+            Kind::Http | Kind::Registry | Kind::Service | Kind::Task | Kind::Node | Kind::Exec
+        ) || expectation.field("changed").is_some();
     }
 
     /// Whether an event may have changed a check. Events that a check caused itself are sorted out by

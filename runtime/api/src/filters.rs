@@ -64,8 +64,8 @@ impl Filters {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let raw: BTreeMap<String, Values> =
-            serde_json::from_str(text).map_err(|error| ApiError::invalid(format!("invalid filter: {error}")))?;
+        let raw: BTreeMap<String, Values> = serde_json::from_slice(text.as_bytes())
+            .map_err(|error| ApiError::invalid(format!("invalid filter: {error}")))?;
         Ok(Self(
             raw.into_iter()
                 .map(|(key, values)| {

@@ -9,7 +9,7 @@ fn storage() -> Option<web_sys::Storage> {
 /// Reads a value from the browser's local storage. What cannot be read counts as absent: an older page may have left it.
 pub fn load<T: DeserializeOwned>(key: &str) -> Option<T> {
     let text = storage()?.get_item(&format!("docklab.{key}")).ok().flatten()?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_slice(text.as_bytes()).ok()
 }
 
 /// Keeps a value in the browser's local storage. False when the browser keeps nothing (private windows, full storage).

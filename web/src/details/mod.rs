@@ -99,7 +99,7 @@ fn InspectPage(props: &ContainerProps) -> Html {
             let (api, id) = (api.0.clone(), container.id.clone());
             browser::spawn(async move {
                 let read = match api.inspect_container(&id, false).await {
-                    Ok(inspect) => serde_json::to_value(inspect).map_err(|error| error.to_string()),
+                    Ok(inspect) => Ok(docklab_api::wire::to_value(&inspect)),
                     Err(error) => Err(error.to_string()),
                 };
                 answer.set(Some(read));

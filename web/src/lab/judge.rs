@@ -104,12 +104,34 @@ impl Judge {
                 return vec![Poke::Look];
             }
             let Some(pause) = pauses.next().filter(|_| watch.settles) else { return Vec::new() };
-            let mut arrived = Vec::new();
-            if let Either::Left((Some(poke), _)) = select(pokes.next(), Box::pin(browser::sleep(*pause))).await {
-                arrived.push(poke);
+            if let Some(poke) = self.sleep_unless_concerned(*pause, pokes, &watch).await {
+                return vec![poke];
             }
-            if !arrived.is_empty() {
-                return arrived;
+        }
+    }
+
+    /// Sleeps, and returns early with something that concerns the step or that asks. What does not concern it must not end
+    /// the settling either: a server that begins to listen is announced by no event.
+    async fn sleep_unless_concerned(
+        &self,
+        milliseconds: i32,
+        pokes: &mut UnboundedReceiver<Poke>,
+        watch: &Watch,
+    ) -> Option<Poke> {
+        let mut sleep = Box::pin(browser::sleep(milliseconds));
+        loop {
+            match select(pokes.next(), sleep).await {
+                Either::Left((Some(poke), rest)) => {
+                    if matches!(poke, Poke::Ask(_)) || self.concerns(&poke, watch) {
+                        return Some(poke);
+                    }
+                    sleep = rest;
+                }
+                Either::Left((None, rest)) => {
+                    rest.await;
+                    return None;
+                }
+                Either::Right(_) => return None,
             }
         }
     }

@@ -66,7 +66,7 @@ fn requested(event: &web_sys::MessageEvent, scenario: &Scenario) -> Option<Block
 }
 
 fn find(message: &str, scenario: &Scenario) -> Option<Block> {
-    let request: Request = serde_json::from_str(message).ok()?;
+    let request: Request = serde_json::from_slice(message.as_bytes()).ok()?;
     let step = scenario.steps.iter().find(|step| step.slug == request.step && request.docklab == "do")?;
     step.blocks.get(request.block).cloned()
 }

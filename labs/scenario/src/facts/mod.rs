@@ -90,7 +90,7 @@ pub(crate) async fn gather(expectation: &Expectation, workspace: &dyn Workspace,
 
 /// A model as JSON: fields are then read by Docker's own names.
 fn json(model: &impl Serialize) -> Value {
-    serde_json::to_value(model).unwrap_or_default()
+    docklab_api::wire::to_value(model)
 }
 
 fn text_at<'v>(value: &'v Value, pointer: &str) -> &'v str {

@@ -35,7 +35,7 @@ template!(TASK, "task.json");
 template!(VOLUME, "volume.json");
 
 fn plain<T: Serialize>(object: &T) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
+    super::to_value(object)
 }
 
 /// Sorts the keys of maps that no template describes, and writes whole floats as Go does: without a fraction.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// An API object as JSON.
 pub(crate) fn value<T: Serialize>(object: &T) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
+    docklab_api::wire::to_value(object)
 }
 
 /// A string, or the empty string.

@@ -310,7 +310,7 @@ fn json(text: &str) -> Parsed<Option<Vec<String>>> {
     if !text.starts_with('[') {
         return Ok(None);
     }
-    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(text) else { return Ok(None) };
+    let Ok(values) = serde_json::from_slice::<Vec<serde_json::Value>>(text.as_bytes()) else { return Ok(None) };
     let words: Option<Vec<String>> = values.iter().map(|value| value.as_str().map(ToOwned::to_owned)).collect();
     match words {
         Some(words) => Ok(Some(words)),

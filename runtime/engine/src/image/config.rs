@@ -76,8 +76,8 @@ impl RunConfig {
 }
 
 fn recode<T: Serialize, U: DeserializeOwned>(from: &T) -> ApiResult<U> {
-    serde_json::to_value(from)
-        .and_then(serde_json::from_value)
+    serde_json::to_vec(from)
+        .and_then(|text| serde_json::from_slice(&text))
         .map_err(|error| ApiError::invalid(format!("invalid container configuration: {error}")))
 }
 

@@ -11,12 +11,13 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::lock;
+use super::{executor::WakeHook, lock};
 
 /// The clock of one world.
 pub(crate) struct Clock {
     epoch: Timestamp,
     state: Mutex<ClockState>,
+    hook: Mutex<Option<WakeHook>>,
 }
 
 #[derive(Default)]
@@ -28,7 +29,11 @@ struct ClockState {
 
 impl Clock {
     pub(crate) fn new(epoch: Timestamp) -> Arc<Self> {
-        Arc::new(Self { epoch, state: Mutex::default() })
+        Arc::new(Self { epoch, state: Mutex::default(), hook: Mutex::default() })
+    }
+    /// Called whenever a timer becomes the next one that is due: whoever lets time pass may be waiting for a later one.
+    pub(crate) fn set_hook(&self, hook: WakeHook) {
+        *lock(&self.hook) = Some(hook);
     }
     pub(crate) fn elapsed(&self) -> Duration {
         lock(&self.state).elapsed
@@ -77,7 +82,13 @@ impl Future for Sleep {
         if state.elapsed >= self.key.0 {
             return Poll::Ready(());
         }
-        state.timers.insert(self.key, context.waker().clone());
+        let is_new = state.timers.insert(self.key, context.waker().clone()).is_none();
+        let is_next = is_new && state.timers.keys().next() == Some(&self.key);
+        drop(state);
+        let hook = if is_next { lock(&self.clock.hook).clone() } else { None };
+        if let Some(hook) = hook {
+            hook();
+        }
         Poll::Pending
     }
 }
@@ -85,5 +96,35 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         lock(&self.clock.state).timers.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    /// A page sleeps until the next timer it knows of. Work of its own that waits for the world, such as a check, sets
+    /// timers while no task of the world runs.
+    #[test]
+    fn a_timer_that_becomes_the_next_one_is_announced() {
+        let clock = Clock::new(Timestamp::UNIX_EPOCH);
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = calls.clone();
+        clock.set_hook(Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }));
+        let mut first = clock.sleep(Duration::from_secs(5));
+        assert!((&mut first).now_or_never().is_none());
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        let mut later = clock.sleep(Duration::from_secs(9));
+        assert!((&mut later).now_or_never().is_none());
+        assert_eq!(calls.load(Ordering::Relaxed), 1, "a later timer changes nothing");
+        let mut sooner = clock.sleep(Duration::from_secs(1));
+        assert!((&mut sooner).now_or_never().is_none());
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
 }

@@ -17,7 +17,7 @@ use futures::{
 
 use super::lock;
 
-type WakeHook = Arc<dyn Fn() + Send + Sync>;
+pub(crate) type WakeHook = Arc<dyn Fn() + Send + Sync>;
 
 /// Tasks that can make progress, oldest first.
 #[derive(Default)]

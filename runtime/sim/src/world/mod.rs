@@ -135,10 +135,12 @@ impl World {
     pub fn pump(&self, real: Duration) {
         self.advance(real.mul_f64(self.speed()));
     }
-    /// Called whenever work becomes ready while none was: the page schedules a pump then. It must not call the world
-    /// itself.
+    /// Called whenever work becomes ready while none was, and whenever a timer becomes the next one: the page schedules
+    /// a pump then. It must not call the world itself.
     pub fn set_wake_hook(&self, hook: impl Fn() + Send + Sync + 'static) {
-        self.0.executor.set_hook(Arc::new(hook));
+        let hook: executor::WakeHook = Arc::new(hook);
+        self.0.executor.set_hook(hook.clone());
+        self.0.clock.set_hook(hook);
     }
     /// Runs the world until `future` is done, letting virtual time pass whenever everything waits for it. For native
     /// tests and tools.
