@@ -132,7 +132,10 @@ impl Manager {
 
     /// The next free address behind the last one that was given away, so that addresses are not reused at once.
     fn take_address(&mut self, network: &str, used: &mut Used) -> Option<String> {
+        self.store.version += 1;
+        let version = self.store.version;
         let network = self.store.networks.get_mut(network)?;
+        network.meta.version = version;
         let (base, length) = subnet(network)?;
         let size = 1_u32 << (32 - length);
         let used = used.entry(network.id.clone()).or_default();

@@ -60,6 +60,14 @@ fn address(text: &str) -> Option<IpAddr> {
     text.split('/').next()?.parse().ok()
 }
 
+impl Dispatcher {
+    pub(crate) fn clock_was_set(&mut self, jump: i64) {
+        for at in self.expires.values_mut().chain(self.registrations.values_mut().flatten()) {
+            *at = later(*at, jump);
+        }
+    }
+}
+
 impl Manager {
     /// A new leader knows no sessions: nodes get twice the grace to come back.
     pub(crate) fn expect_nodes(&mut self) {

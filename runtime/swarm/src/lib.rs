@@ -4,9 +4,11 @@
 //! in with every call ([`Manager::step`]), and what other nodes must be told comes out of
 //! [`Manager::take_messages`]. The same calls with the same seed give the same cluster.
 //!
-//! An engine that manages a swarm owns one and wakes it at [`Manager::next_deadline`] or after an input.
+//! An engine that manages a swarm owns a [`Member`] of the managers' raft group, which holds the store and, while it leads,
+//! the manager.
 
 mod allocator;
+mod consensus;
 mod constraints;
 mod control;
 mod dispatcher;
@@ -15,6 +17,7 @@ mod manager;
 mod messages;
 mod objects;
 mod orchestrator;
+
 mod random;
 mod reaper;
 mod restart;
@@ -25,6 +28,7 @@ mod tests;
 mod time;
 mod update;
 
+pub use consensus::{CodecError, LostLeadership, Member, Peer, RestoreError, Ticket, Timing, Work, Write};
 pub use constraints::{Constraint, ConstraintError};
 pub use control::{NewNetwork, TokenRotation, insert_defaults};
 pub use error::{ControlError, ControlResult};
@@ -32,6 +36,8 @@ pub use manager::Manager;
 pub use messages::{
     Assignments, FileContent, FromManager, FromNode, MeshPort, NetworkAssignment, TaskAssignment, TaskReport,
 };
-pub use objects::{Attachment, Cluster, ContainerState, Network, Node, Secret, Service, State, Status, Task};
+pub use objects::{
+    Attachment, Cluster, ContainerState, ManagerState, Network, Node, Secret, Service, State, Status, Task,
+};
 pub use random::{Random, base36};
 pub use store::{Change, ChangeAction, ObjectKind, Store};

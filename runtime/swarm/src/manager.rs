@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use crate::{
     dispatcher::Dispatcher,
     messages::FromManager,
-    objects::{Attachment, Place, Service, State, Status, Task},
+    objects::{Attachment, ManagerState, Place, Service, State, Status, Task},
     random::Random,
     restart::Restarts,
-    store::{Change, Store},
+    store::Store,
     time::later,
     update::Update,
 };
@@ -23,6 +23,8 @@ pub struct Manager {
     /// Rolling updates under way, by service.
     pub(crate) updates: BTreeMap<String, Update>,
     pub(crate) reap_at: Option<Timestamp>,
+    /// The raft group, by node ID.
+    pub(crate) managers: BTreeMap<String, ManagerState>,
     /// The store's version when the loops last ran.
     settled: u64,
 }
@@ -43,6 +45,7 @@ impl Manager {
             restarts: Restarts::default(),
             updates: BTreeMap::new(),
             reap_at: None,
+            managers: BTreeMap::new(),
             // Not the store's version, so that the first step runs the loops.
             settled: u64::MAX,
         };
@@ -96,9 +99,17 @@ impl Manager {
         std::mem::take(&mut self.dispatcher.outbox)
     }
 
-    /// Changes since the last call, for the event stream.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.store.changes)
+    /// The clock was set by so many nanoseconds: whatever waits goes on waiting for as long as it had to.
+    pub(crate) fn clock_was_set(&mut self, jump: i64) {
+        self.now = later(self.now, jump);
+        self.dispatcher.clock_was_set(jump);
+        self.restarts.clock_was_set(jump);
+        for update in self.updates.values_mut() {
+            update.clock_was_set(jump);
+        }
+        if let Some(at) = &mut self.reap_at {
+            *at = later(*at, jump);
+        }
     }
 
     /// Makes a task of a service.

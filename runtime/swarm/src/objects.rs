@@ -32,8 +32,6 @@ pub struct Node {
     pub message: String,
     /// The address that the manager sees.
     pub address: String,
-    /// `host:2377` of a manager.
-    pub manager_address: Option<String>,
     /// Proves that a session comes from the node that joined.
     pub secret: String,
 }
@@ -55,6 +53,17 @@ impl Node {
     pub(crate) fn is_unusable(&self) -> bool {
         self.state == NodeState::DOWN || self.availability() == NodeSpecAvailabilityEnum::DRAIN
     }
+}
+
+/// A manager's part in the raft group, as the leader sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ManagerState {
+    /// `host:2377`
+    pub address: String,
+    pub leader: bool,
+    pub reachable: bool,
+    /// The others would still be a majority without it.
+    pub removable: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

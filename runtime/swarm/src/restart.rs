@@ -49,6 +49,20 @@ impl Restarts {
             .min()
     }
 
+    pub(crate) fn clock_was_set(&mut self, jump: i64) {
+        for delayed in self.delayed.values_mut() {
+            if delayed.at != Timestamp::MIN {
+                delayed.at = later(delayed.at, jump);
+            }
+            if let Some((_, until)) = &mut delayed.after {
+                *until = later(*until, jump);
+            }
+        }
+        for at in self.history.values_mut().flat_map(|history| &mut history.restarts) {
+            *at = later(*at, jump);
+        }
+    }
+
     pub(crate) fn forget_service(&mut self, service: &str) {
         self.history.retain(|(owner, _), _| owner != service);
     }

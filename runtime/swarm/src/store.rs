@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::objects::{Cluster, Meta, Network, Node, Secret, Service, State, Task};
 
 /// What kind of object changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObjectKind {
     Node,
     Service,
@@ -15,7 +15,7 @@ pub enum ObjectKind {
     Network,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeAction {
     Create,
     Update,
@@ -23,7 +23,7 @@ pub enum ChangeAction {
 }
 
 /// A change that `docker events` reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub kind: ObjectKind,
     pub action: ChangeAction,
@@ -34,7 +34,7 @@ pub struct Change {
 }
 
 /// All objects of the cluster. Every write raises `version`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Store {
     pub version: u64,
     pub cluster: Option<Cluster>,
@@ -93,6 +93,17 @@ impl Store {
         if let Some(cluster) = &mut self.cluster {
             change(cluster);
             Self::touch(&mut self.version, &mut cluster.meta, now);
+        }
+    }
+
+    /// The managers that are given up when one goes on alone.
+    pub(crate) fn demote_all_but(&mut self, node: &str, now: Timestamp) {
+        let others: Vec<String> =
+            self.nodes.values().filter(|other| other.id != node).map(|other| other.id.clone()).collect();
+        for other in others {
+            self.update_node(&other, now, |node| {
+                node.spec.role = Some(docklab_api::models::NodeSpecRoleEnum::WORKER);
+            });
         }
     }
 

@@ -115,6 +115,17 @@ impl Update {
         self.workers.iter().any(|worker| worker.new == task)
     }
 
+    pub(crate) fn clock_was_set(&mut self, jump: i64) {
+        for worker in &mut self.workers {
+            if let Phase::Stopping { until } | Phase::Resting { until } = &mut worker.phase {
+                *until = later(*until, jump);
+            }
+        }
+        for at in self.made.values_mut().flatten().chain(&mut self.watch_until) {
+            *at = later(*at, jump);
+        }
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let phases = self.workers.iter().filter_map(|worker| match worker.phase {
             Phase::Stopping { until } | Phase::Resting { until } => Some(until),

@@ -9,7 +9,7 @@ use super::{check_version, networks::NewNetwork, object_version};
 use crate::{
     Manager, Store,
     error::{ControlError, ControlResult},
-    objects::{Cluster, Node},
+    objects::{Cluster, ManagerState, Node},
     random::Random,
     store::{ChangeAction, ObjectKind},
     time::SECOND,
@@ -87,7 +87,9 @@ impl Manager {
         let next = random.bytes();
         let mut manager = Self::new(store, next, now);
         let id = manager.add_node(description, address, NodeSpecRoleEnum::MANAGER);
-        manager.store.update_node(&id, now, |node| node.manager_address = Some(manager_address.to_owned()));
+        let alone =
+            ManagerState { address: manager_address.to_owned(), leader: true, reachable: true, removable: false };
+        manager.managers.insert(id.clone(), alone);
         let ingress = NewNetwork { name: "ingress".into(), ingress: true, ..NewNetwork::default() };
         // A fresh store has neither a network of the name nor one in the pool.
         let _ = manager.create_network(now, ingress);
@@ -111,7 +113,6 @@ impl Manager {
             state: NodeState::UNKNOWN,
             message: String::new(),
             address: address.to_owned(),
-            manager_address: None,
             secret,
         };
         self.store.nodes.insert(id.clone(), node);
@@ -122,7 +123,7 @@ impl Manager {
     /// Accepts a new member; returns its ID and the secret that its sessions prove themselves with.
     ///
     /// # Errors
-    /// A malformed token, one of another swarm, a wrong secret; a manager's token, because this swarm has one manager.
+    /// A malformed token, one of another swarm, a wrong secret.
     pub fn join(
         &mut self,
         now: Timestamp,
@@ -133,20 +134,18 @@ impl Manager {
         self.now = self.now.max(now);
         let refused = || ControlError::InvalidArgument("A valid join token is necessary to join this cluster".into());
         let cluster = self.store.cluster.as_ref().ok_or_else(refused)?;
-        if token == cluster.token(true) {
-            return Err(ControlError::Unimplemented(
-                "this swarm has a single manager and cannot take a second one: join with the worker token".into(),
-            ));
-        }
-        let (ours, theirs) = (cluster.token(false), token);
         let root = |token: &str| token.rsplit_once('-').map(|(root, _)| root.to_owned());
-        if root(&ours) != root(theirs) && theirs.starts_with("SWMTKN-") {
+        if root(&cluster.token(false)) != root(token) && token.starts_with("SWMTKN-") {
             return Err(ControlError::Invalid("remote CA does not match fingerprint of the join token".into()));
         }
-        if ours != theirs {
+        let role = if token == cluster.token(true) {
+            NodeSpecRoleEnum::MANAGER
+        } else if token == cluster.token(false) {
+            NodeSpecRoleEnum::WORKER
+        } else {
             return Err(refused());
-        }
-        let id = self.add_node(description, address, NodeSpecRoleEnum::WORKER);
+        };
+        let id = self.add_node(description, address, role);
         let secret = self.node_secret(&id).unwrap_or_default();
         Ok((id, secret))
     }

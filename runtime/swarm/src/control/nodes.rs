@@ -39,10 +39,10 @@ impl Manager {
                 message: Some(node.message.clone()).filter(|message| !message.is_empty()),
                 addr: Some(node.address.clone()),
             }),
-            manager_status: node.is_manager().then(|| ManagerStatus {
-                leader: Some(true),
-                reachability: Some(Reachability::REACHABLE),
-                addr: node.manager_address.clone(),
+            manager_status: self.managers.get(&node.id).map(|manager| ManagerStatus {
+                leader: manager.leader.then_some(true),
+                reachability: Some(if manager.reachable { Reachability::REACHABLE } else { Reachability::UNREACHABLE }),
+                addr: Some(manager.address.clone()),
             }),
         }
     }
@@ -83,7 +83,7 @@ impl Manager {
     /// `POST /nodes/{id}/update`.
     ///
     /// # Errors
-    /// The last manager cannot be demoted, and this swarm cannot get a second one.
+    /// The last manager cannot be demoted, nor one without which the others would be no majority.
     pub fn update_node(&mut self, now: Timestamp, name: &str, version: u64, spec: NodeSpec) -> ControlResult<()> {
         self.now = self.now.max(now);
         let node = self.find_node(name)?.clone();
@@ -93,9 +93,10 @@ impl Manager {
         if node.is_manager() && role == NodeSpecRoleEnum::WORKER && managers <= 1 {
             return Err(ControlError::FailedPrecondition("attempting to demote the last manager of the swarm".into()));
         }
-        if !node.is_manager() && role == NodeSpecRoleEnum::MANAGER {
-            return Err(ControlError::Unimplemented(
-                "this swarm has a single manager and cannot take a second one".into(),
+        let in_the_way = self.managers.get(&node.id).is_some_and(|manager| !manager.removable);
+        if node.is_manager() && role == NodeSpecRoleEnum::WORKER && in_the_way {
+            return Err(ControlError::FailedPrecondition(
+                "can't remove member from the raft: this would result in a loss of quorum".into(),
             ));
         }
         let before = node.availability();
@@ -117,7 +118,7 @@ impl Manager {
     pub fn remove_node(&mut self, now: Timestamp, name: &str, force: bool) -> ControlResult<()> {
         self.now = self.now.max(now);
         let node = self.find_node(name)?.clone();
-        if node.is_manager() {
+        if self.managers.contains_key(&node.id) {
             return Err(ControlError::FailedPrecondition(format!(
                 "node {} is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal",
                 node.id
