@@ -8,7 +8,8 @@ use crate::ApiError;
 ///
 /// Docker's clients send a map of maps (`{"label":{"a=b":true}}`), older ones and docker-py a map of lists
 /// (`{"label":["a=b"]}`); both parse. Encoding uses the map of maps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Filters(pub BTreeMap<String, Vec<String>>);
 
 #[derive(Deserialize)]

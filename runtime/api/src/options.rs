@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Filters, models::AuthConfig};
 
 /// `GET /containers/json`.
@@ -35,7 +37,7 @@ pub struct AttachContainer {
 }
 
 /// `GET /containers/{id}/logs`, `/services/{id}/logs`, `/tasks/{id}/logs`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logs {
     pub stdout: bool,
     pub stderr: bool,

@@ -1,6 +1,7 @@
 use std::{
     ops::Deref,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use docklab_api::ApiResult;
@@ -12,13 +13,22 @@ use crate::{
 };
 
 /// What differs between engines; the defaults are Docker's.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Labels of the daemon (`docker info`, `engine.labels` in placement constraints).
     pub labels: Vec<String>,
     /// Registries or repositories that are answered elsewhere: `docker.io` and the base URL of a mirror. The longest name
     /// that fits counts.
     pub mirrors: Vec<(String, String)>,
+    /// The unit of a swarm's elections: managers hear of their leader every tick and choose another after ten to twenty
+    /// without. Docker's is a second. The same on all managers of a swarm.
+    pub raft_tick: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { labels: Vec::new(), mirrors: Vec::new(), raft_tick: Duration::from_secs(1) }
+    }
 }
 
 /// One Docker engine on one machine. Cheap to clone; all clones are the same engine.

@@ -30,6 +30,8 @@ struct Session {
     id: String,
     period: i64,
     sent: Option<Assignments>,
+    /// Role and managers as the node was last told.
+    told: Option<(bool, Vec<(String, String)>)>,
     /// Number and newest version of the node's tasks when `sent` was made.
     seen: (usize, u64),
 }
@@ -123,7 +125,7 @@ impl Manager {
         let session = self.random.id();
         self.dispatcher
             .sessions
-            .insert(node.to_owned(), Session { id: session.clone(), period, sent: None, seen: (0, 0) });
+            .insert(node.to_owned(), Session { id: session.clone(), period, sent: None, told: None, seen: (0, 0) });
         self.dispatcher.expires.insert(node.to_owned(), later(now, GRACE * period));
         if known.state != NodeState::READY || known.description != description || known.address != address {
             self.set_node_state(node, NodeState::READY, "");
@@ -208,6 +210,7 @@ impl Manager {
 
     /// Sends every session what is new in its node's duty.
     pub(crate) fn dispatch(&mut self) {
+        self.tell_roles();
         if self.dispatcher.sent_version == self.store.version {
             return;
         }
@@ -243,6 +246,24 @@ impl Manager {
             }
         }
         self.dispatcher.sent_version = self.store.version;
+    }
+
+    /// A node is a manager as long as it belongs to the group, or shall.
+    fn tell_roles(&mut self) {
+        let mut managers: Vec<(String, String)> =
+            self.managers.iter().map(|(node, manager)| (node.clone(), manager.address.clone())).collect();
+        managers.sort();
+        let nodes = &self.store.nodes;
+        for (node, session) in &mut self.dispatcher.sessions {
+            let wanted = nodes.get(node).is_some_and(|node| node.is_manager());
+            let manager = wanted || self.managers.contains_key(node);
+            let news = (manager, managers.clone());
+            if session.told.as_ref() != Some(&news) {
+                session.told = Some(news);
+                let message = FromManager::Cluster { manager, managers: managers.clone() };
+                self.dispatcher.outbox.push((node.clone(), message));
+            }
+        }
     }
 
     fn routing_state(&self, mesh: &[MeshPort]) -> RoutingState {

@@ -30,7 +30,7 @@ mod update;
 
 pub use consensus::{CodecError, LostLeadership, Member, Peer, RestoreError, Ticket, Timing, Work, Write};
 pub use constraints::{Constraint, ConstraintError};
-pub use control::{NewNetwork, TokenRotation, insert_defaults};
+pub use control::{Call, Joined, NewNetwork, TokenRotation, insert_defaults};
 pub use error::{ControlError, ControlResult};
 pub use manager::Manager;
 pub use messages::{

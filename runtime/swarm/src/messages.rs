@@ -2,11 +2,18 @@
 
 use std::net::IpAddr;
 
-use docklab_api::models::{EndpointPortConfig, NodeDescription, TaskSpec};
+use docklab_api::{
+    Logs,
+    models::{EndpointPortConfig, NodeDescription, TaskSpec},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::objects::{Attachment, ContainerState, Network, State};
+use crate::{
+    control::Call,
+    error::ControlResult,
+    objects::{Attachment, ContainerState, Network, State},
+};
 
 /// From a node to the manager.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +22,28 @@ pub enum FromNode {
     Join {
         token: String,
         description: NodeDescription,
+    },
+    /// The link will carry raft's messages, each as it is, from another manager. `secret` is the receiver's own, which
+    /// only managers know beside it.
+    Raft {
+        secret: String,
+        /// The sender's raft ID, where it listens and its own secret, for a receiver that knows nobody yet.
+        id: u64,
+        address: String,
+        own_secret: String,
+    },
+    /// Asks a manager on behalf of another one, or of a node that may ask for this.
+    Call {
+        from: String,
+        secret: String,
+        call: Box<Call>,
+    },
+    /// Wants the output of a service's tasks, or of one task, from the leader.
+    ReadLogs {
+        secret: String,
+        service: Option<String>,
+        task: Option<String>,
+        options: Logs,
     },
     /// Opens a session of a member. The address that tasks are reached by is the link's when empty.
     Register {
@@ -55,15 +84,32 @@ pub enum FromManager {
     Joined {
         node: String,
         secret: String,
-        manager: String,
+        /// It is to be a manager.
+        manager: bool,
+        /// Node ID and address of the managers.
+        managers: Vec<(String, String)>,
     },
+    /// One of raft's messages has arrived: a link that a cut has made silent is known by the lack of it.
+    Received,
+    /// The answer to `Call`.
+    Answer(ControlResult<serde_json::Value>),
+    /// This manager does not lead. Where the leader listens, if it is known.
+    NotLeader {
+        leader: Option<String>,
+    },
+    /// The node's role and where the managers listen, whenever one of them changes.
+    Cluster {
+        manager: bool,
+        managers: Vec<(String, String)>,
+    },
+    /// The answer to the other side's `ReadLogs`; standard error or output. `None` ends it.
+    Output(Option<(bool, Vec<u8>)>),
     /// The request cannot be served; Docker's words.
     Refused(String),
     /// The answer to `Register`.
     Session {
         session: String,
         period: i64,
-        managers: Vec<(String, String)>,
     },
     /// The answer to `Heartbeat`: the next one is due after `period` nanoseconds.
     Heartbeat {

@@ -224,7 +224,7 @@ impl NetworkApi for Engine {
                 found.push(self.network_model(&network, false));
             }
         }
-        found.extend(self.swarm_networks(&filters));
+        found.extend(self.swarm_networks(&filters).await);
         found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
     }
@@ -234,7 +234,7 @@ impl NetworkApi for Engine {
             Ok(network) => network,
             // One that the swarm has and no task of this node is on.
             Err(error) => {
-                let all = self.swarm_networks(&Filters::new());
+                let all = self.swarm_networks(&Filters::new()).await;
                 let named = |network: &models::Network| {
                     network.name.as_deref() == Some(id)
                         || network.id.as_deref().is_some_and(|full| full.starts_with(id))

@@ -7,15 +7,20 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Engine,
-    leader::encode,
     local_link::LocalLink,
     logs::LogReaders,
     membership::{Membership, manager_address},
     routing::Routing,
+    serve::encode,
 };
 
 /// Seconds between two attempts to reach the manager, at most.
 const MAX_BACKOFF: u64 = 8;
+
+/// After a refusal: a manager takes three registrations in eight seconds.
+const RETRY_REFUSED: Duration = Duration::from_secs(3);
+/// While the managers have no leader.
+const RETRY_LEADER: Duration = Duration::from_secs(1);
 
 /// What the agent's loop hears.
 pub(super) enum Event {
@@ -31,6 +36,16 @@ pub(super) enum Event {
         chunk: Option<(bool, Vec<u8>)>,
     },
     Stop,
+}
+
+/// What a manager says to a new member.
+pub(super) struct JoinedSwarm {
+    pub(super) node: String,
+    pub(super) secret: String,
+    /// It is to be a manager.
+    pub(super) manager: bool,
+    /// Node ID and address.
+    pub(super) managers: Vec<(String, String)>,
 }
 
 /// A task that this node has been given.
@@ -57,6 +72,10 @@ struct Agent {
     logs: LogReaders,
     session: Option<Session>,
     sessions: u64,
+    /// Where the leader listens, as the manager that was asked last says.
+    leader: Option<String>,
+    /// Attempts to find a manager that has a session for this node.
+    attempts: usize,
 }
 
 impl Engine {
@@ -71,6 +90,8 @@ impl Engine {
             logs: LogReaders::default(),
             session: None,
             sessions: 0,
+            leader: None,
+            attempts: 0,
         };
         let mut stopped = membership.stopped();
         self.host.spawn(Box::pin(async move {
@@ -81,8 +102,8 @@ impl Engine {
         self.host.spawn(Box::pin(agent.run(inbox)));
     }
 
-    /// Asks a manager to become a member: node ID, secret and the manager's ID.
-    pub(super) async fn ask_to_join(&self, manager: SocketAddr, token: &str) -> ApiResult<(String, String, String)> {
+    /// Asks a manager to become a member.
+    pub(super) async fn ask_to_join(&self, manager: SocketAddr, token: &str) -> ApiResult<JoinedSwarm> {
         let unavailable = |error: String| {
             ApiError::unavailable(format!(
                 "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: {error}\""
@@ -95,7 +116,9 @@ impl Engine {
         link.close();
         let answer = answer.ok_or_else(|| unavailable(format!("read tcp {manager}: EOF")))?;
         match serde_json::from_slice(&answer) {
-            Ok(FromManager::Joined { node, secret, manager }) => Ok((node, secret, manager)),
+            Ok(FromManager::Joined { node, secret, manager, managers }) => {
+                Ok(JoinedSwarm { node, secret, manager, managers })
+            }
             Ok(FromManager::Refused(text)) => Err(ApiError::invalid(text)),
             _ => Err(ApiError::system(format!("{manager} does not answer as a swarm's manager does"))),
         }
@@ -137,14 +160,25 @@ impl Agent {
 
     async fn connect(&mut self) -> ApiResult<()> {
         let record = self.membership.record();
-        let link: Arc<dyn Link> = match &self.membership.leader {
-            Some(leader) => {
+        let own = self.membership.manager();
+        let link: Arc<dyn Link> = match own.as_ref().filter(|manager| manager.leads()) {
+            Some(manager) => {
                 let (ours, theirs) = LocalLink::pair(record.address.parse().ok());
-                self.engine.serve(leader, Arc::new(theirs));
+                self.engine.serve(manager, Arc::new(theirs));
                 Arc::new(ours)
             }
             None => {
-                let address = record.managers.iter().find_map(|(_, address)| manager_address(address));
+                let address = self.leader.take().or_else(|| own.and_then(|manager| manager.leader_address()));
+                let others: Vec<&String> = record
+                    .managers
+                    .iter()
+                    .filter(|(node, _)| *node != record.node)
+                    .map(|(_, address)| address)
+                    .collect();
+                // One after the other, so that a manager that is gone does not keep the node from the rest.
+                let next = others.get(self.attempts % others.len().max(1)).copied();
+                self.attempts += 1;
+                let address = address.as_ref().or(next).and_then(|address| manager_address(address));
                 let address = address.ok_or_else(|| ApiError::system("this node knows no manager"))?;
                 self.engine.host.dial(address).await.map_err(crate::api_error)?
             }
@@ -248,11 +282,25 @@ impl Agent {
                 }
             }
             // The next beat was set when the last was sent.
-            FromManager::Heartbeat { .. } | FromManager::Joined { .. } => {}
+            FromManager::Heartbeat { .. }
+            | FromManager::Joined { .. }
+            | FromManager::Received
+            | FromManager::Answer(_)
+            | FromManager::Output(_) => {}
             FromManager::Refused(text) => {
                 tracing::warn!(text, "the manager refuses this node");
                 self.drop_session();
-                self.engine.host.sleep(Duration::from_secs(MAX_BACKOFF)).await;
+                self.engine.host.sleep(RETRY_REFUSED).await;
+            }
+            FromManager::NotLeader { leader } => {
+                self.drop_session();
+                if leader.is_none() {
+                    self.engine.host.sleep(RETRY_LEADER).await;
+                }
+                self.leader = leader;
+            }
+            FromManager::Cluster { manager, managers } => {
+                self.engine.follow_role(&self.membership, manager, managers);
             }
             FromManager::Assignments(assignments) => self.apply(assignments).await,
             FromManager::ReadLogs { request, task, follow, tail, since, stdout, stderr } => {

@@ -1,35 +1,29 @@
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use docklab_api::{
     ApiError, ApiResult, Filters, ListServices, Logs, OutputStream, RaftStatus, SwarmApi, UpdateService, UpdateSwarm,
     models::{
-        AuthConfig, Config, ConfigSpec, Node, NodeSpec, Secret, SecretSpec, Service, ServiceCreateResponse,
-        ServiceSpec, ServiceUpdateResponse, Swarm, SwarmInitRequest, SwarmJoinRequest, SwarmSpec, Task,
-        UnlockKeyResponse,
+        AuthConfig, Config, ConfigSpec, Node, NodeSpec, Reachability, Secret, SecretSpec, Service,
+        ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse, Swarm, SwarmInitRequest, SwarmJoinRequest,
+        SwarmSpec, Task, UnlockKeyResponse,
     },
 };
-use docklab_swarm::{ControlResult, Manager, TokenRotation};
+use docklab_swarm::{Call, TokenRotation};
 use futures::{StreamExt as _, future::Either, stream::BoxStream};
-use jiff::Timestamp;
 
 use super::{
-    ControlResultExt, Engine,
-    leader::Leader,
+    Engine,
+    agent::JoinedSwarm,
     membership::{Membership, NodeRecord},
+    no_swarm,
 };
 
 use crate::names;
 
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-fn no_swarm() -> ApiError {
-    ApiError::unavailable(
-        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm \
-         and try again.",
-    )
-}
 
 fn in_swarm() -> ApiError {
     ApiError::unavailable(
@@ -47,62 +41,127 @@ fn is_token(token: &str) -> bool {
 }
 
 impl Engine {
-    fn manager(&self) -> ApiResult<(Arc<Membership>, Arc<Leader>)> {
-        let membership = self.membership().ok_or_else(no_swarm)?;
-        let leader = membership.leader.clone().ok_or_else(|| {
-            ApiError::unavailable(
-                "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this \
-                 command on a manager node or promote the current node to a manager.",
-            )
-        })?;
-        Ok((membership, leader))
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&Manager) -> ControlResult<T>) -> ApiResult<T> {
-        self.manager()?.1.read(read).api()
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Manager, Timestamp) -> ControlResult<T>) -> ApiResult<T> {
-        let now = self.host.now();
-        self.manager()?.1.change(now, |manager| change(manager, now)).api()
-    }
-
-    async fn become_manager(&self, body: SwarmInitRequest) -> ApiResult<String> {
+    async fn start_swarm(&self, body: SwarmInitRequest) -> ApiResult<String> {
         let address = self.advertise_address(body.advertise_addr.as_deref().unwrap_or("")).await?.to_string();
         let pools = body.default_addr_pool.unwrap_or_default();
-        let (leader, node, secret) = self.make_leader(
-            body.spec.unwrap_or_default(),
-            &address,
-            pools,
-            body.subnet_size.filter(|size| *size != 0),
-        );
+        let (manager, node, secret, raft) =
+            self.new_swarm(body.spec.unwrap_or_default(), &address, pools, body.subnet_size.filter(|size| *size != 0))?;
         let managers = vec![(node.clone(), format!("{address}:{}", super::PORT))];
-        let record = NodeRecord { node: node.clone(), secret, manager: true, address, managers };
-        self.enter(record, Some(leader)).await?;
+        let record = NodeRecord { node: node.clone(), secret, raft: Some(raft), address, managers };
+        let membership = self.enter(record, Some(manager)).await?;
+        self.wait_to_lead(&membership).await;
         Ok(node)
     }
+
+    /// `docker swarm init --force-new-cluster`: this manager goes on without the others.
+    async fn force_new_cluster(&self, membership: &Membership) -> ApiResult<String> {
+        let record = membership.record();
+        let Some(raft) = record.raft else {
+            return Err(ApiError::unavailable("--force-new-cluster can only be used on a manager of the swarm"));
+        };
+        self.stop_member(membership).await;
+        let manager = self.lone_manager(raft, &record.node, &record.address).await?;
+        let managers = vec![(record.node.clone(), format!("{}:{}", record.address, super::PORT))];
+        let record = NodeRecord { managers, ..record };
+        let node = record.node.clone();
+        let membership = self.enter(record, Some(manager)).await?;
+        self.wait_to_lead(&membership).await;
+        Ok(node)
+    }
+
+    async fn wait_to_lead(&self, membership: &Membership) {
+        if let Some(manager) = membership.manager() {
+            self.wait_for_manager(&manager, JOIN_TIMEOUT, |member| member.manager().is_some()).await;
+        }
+    }
+
+    /// Ends what a membership runs; its records stay. Docker, too, waits for the tasks; what takes longer ends by itself.
+    async fn stop_member(&self, membership: &Membership) {
+        membership.end();
+        self.set_membership(None);
+        let mut ended = membership.ended();
+        let ended = Box::pin(async move { ended.wait_for(|ended| *ended).await.is_ok() });
+        futures::future::select(ended, self.host.sleep(LEAVE_TIMEOUT)).await;
+    }
+
+    /// Becomes the member that a manager has accepted, and a manager where that was asked for.
+    async fn enter_as(&self, joined: JoinedSwarm, address: IpAddr) -> ApiResult<()> {
+        let JoinedSwarm { node, secret, manager, managers } = joined;
+        let record = NodeRecord { node, secret, raft: None, address: address.to_string(), managers };
+        let membership = self.enter(record, None).await?;
+        if !manager {
+            return Ok(());
+        }
+        let changing = membership.changing_role.lock().await;
+        let manager = match membership.manager() {
+            Some(manager) => manager,
+            None => self.become_manager(&membership).await?,
+        };
+        drop(changing);
+        let id = manager.look(|member| member.id());
+        let taken_in = self
+            .wait_for_manager(&manager, JOIN_TIMEOUT, |member| {
+                member.peers().contains_key(&id) && member.leader().is_some()
+            })
+            .await;
+        if taken_in { Ok(()) } else { Err(timed_out()) }
+    }
+
+    /// What `docker swarm leave` says on a manager that is not forced.
+    async fn refuse_to_leave(&self) -> ApiError {
+        let mut text =
+            "You are attempting to leave the swarm on a node that is participating as a manager. ".to_owned();
+        let nodes = self.ask::<Vec<Node>>(Call::ListNodes(Filters::new())).await.unwrap_or_default();
+        let managers = nodes.iter().filter_map(|node| node.manager_status.as_ref());
+        let (reachable, unreachable): (Vec<_>, Vec<_>) =
+            managers.partition(|status| status.reachability == Some(Reachability::REACHABLE));
+        let (reachable, unreachable) = (reachable.len(), unreachable.len());
+        if reachable > 0 && reachable.saturating_sub(2) <= unreachable {
+            if reachable == 1 && unreachable == 0 {
+                text.push_str(
+                    "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.",
+                );
+                return ApiError::unavailable(text);
+            }
+            text.push_str(&format!(
+                "Removing this node leaves {} managers out of {}. Without a Raft quorum your swarm will be inaccessible. ",
+                reachable - 1,
+                reachable + unreachable
+            ));
+        }
+        text.push_str(
+            "The only way to restore a swarm that has lost consensus is to reinitialize it with `--force-new-cluster`. Use \
+             `--force` to suppress this message.",
+        );
+        ApiError::unavailable(text)
+    }
+}
+
+fn timed_out() -> ApiError {
+    ApiError::system(
+        "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use the \
+         \"docker info\" command to see the current swarm status of your node.",
+    )
 }
 
 #[async_trait]
 impl SwarmApi for Engine {
     async fn inspect_swarm(&self) -> ApiResult<Swarm> {
-        self.read(|manager| Ok(manager.swarm()))
+        self.ask(Call::InspectSwarm).await
     }
 
     async fn init_swarm(&self, body: SwarmInitRequest) -> ApiResult<String> {
         let _changing = self.swarm.changing.lock().await;
-        if self.membership().is_some() && body.force_new_cluster != Some(true) {
+        if let Some(membership) = self.membership() {
+            if body.force_new_cluster == Some(true) {
+                return self.force_new_cluster(&membership).await;
+            }
             return Err(in_swarm());
-        }
-        if body.force_new_cluster == Some(true) {
-            return Err(ApiError::not_implemented(
-                "--force-new-cluster is for swarms that lost their quorum; this one has a single manager and needs none",
-            ));
         }
         if body.spec.as_ref().and_then(|spec| spec.encryption_config.as_ref()?.auto_lock_managers) == Some(true) {
             return Err(ApiError::not_implemented("autolock is not available: the swarm's store is not encrypted"));
         }
-        self.become_manager(body).await
+        self.start_swarm(body).await
     }
 
     async fn join_swarm(&self, body: SwarmJoinRequest) -> ApiResult<()> {
@@ -129,11 +188,7 @@ impl SwarmApi for Engine {
             };
             let asking = Box::pin(self.ask_to_join(manager, &token));
             match futures::future::select(asking, self.host.sleep(JOIN_TIMEOUT)).await {
-                Either::Left((Ok((node, secret, manager_id)), _)) => {
-                    let managers = vec![(manager_id, manager.to_string())];
-                    let record = NodeRecord { node, secret, manager: false, address: address.to_string(), managers };
-                    return self.enter(record, None).await;
-                }
+                Either::Left((Ok(joined), _)) => return self.enter_as(joined, address).await,
                 Either::Left((Err(error), _)) => last = error,
                 Either::Right(_) => {
                     last = ApiError::unavailable(format!(
@@ -149,23 +204,17 @@ impl SwarmApi for Engine {
     async fn leave_swarm(&self, force: bool) -> ApiResult<()> {
         let _changing = self.swarm.changing.lock().await;
         let membership = self.membership().ok_or_else(|| ApiError::unavailable("This node is not part of a swarm"))?;
-        if membership.leader.is_some() && !force {
-            return Err(ApiError::unavailable(
-                "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager \
-                 erases all current state of the swarm. Use `--force` to ignore this message.",
-            ));
+        if let Some(manager) = membership.manager() {
+            if !force {
+                return Err(self.refuse_to_leave().await);
+            }
+            // The others need not wait until they miss their leader.
+            if manager.with(|member| member.hand_over()) {
+                self.wait_for_manager(&manager, HAND_OVER_TIMEOUT, |member| !member.is_leader()).await;
+            }
         }
-        membership.end();
-        if let Some(leader) = &membership.leader {
-            leader.wake();
-        }
-        self.set_membership(None);
-        self.forget_membership().await?;
-        // Docker, too, answers when the tasks are gone; what takes longer ends by itself.
-        let mut ended = membership.ended();
-        let ended = Box::pin(async move { ended.wait_for(|ended| *ended).await.is_ok() });
-        futures::future::select(ended, self.host.sleep(LEAVE_TIMEOUT)).await;
-        Ok(())
+        self.stop_member(&membership).await;
+        self.forget_membership().await
     }
 
     async fn update_swarm(&self, options: UpdateSwarm, spec: SwarmSpec) -> ApiResult<()> {
@@ -173,7 +222,7 @@ impl SwarmApi for Engine {
             return Err(ApiError::not_implemented("autolock is not available: the swarm's store is not encrypted"));
         }
         let rotate = TokenRotation { worker: options.rotate_worker_token, manager: options.rotate_manager_token };
-        self.change(|manager, now| manager.update_swarm(now, options.version, spec, rotate))
+        self.ask(Call::UpdateSwarm { version: options.version, spec, rotate }).await
     }
 
     async fn swarm_unlock_key(&self) -> ApiResult<UnlockKeyResponse> {
@@ -191,24 +240,24 @@ impl SwarmApi for Engine {
 
     async fn list_nodes(&self, filters: Filters) -> ApiResult<Vec<Node>> {
         filters.accept(&["name", "id", "label", "role", "membership", "node.label"])?;
-        self.read(|manager| Ok(manager.list_nodes(&filters)))
+        self.ask(Call::ListNodes(filters)).await
     }
     async fn inspect_node(&self, id: &str) -> ApiResult<Node> {
-        self.read(|manager| manager.inspect_node(id))
+        self.ask(Call::InspectNode(id.to_owned())).await
     }
     async fn update_node(&self, id: &str, version: u64, spec: NodeSpec) -> ApiResult<()> {
-        self.change(|manager, now| manager.update_node(now, id, version, spec))
+        self.ask(Call::UpdateNode { name: id.to_owned(), version, spec }).await
     }
     async fn remove_node(&self, id: &str, force: bool) -> ApiResult<()> {
-        self.change(|manager, now| manager.remove_node(now, id, force))
+        self.ask(Call::RemoveNode { name: id.to_owned(), force }).await
     }
 
     async fn list_services(&self, options: ListServices) -> ApiResult<Vec<Service>> {
         options.filters.accept(&["name", "id", "label", "mode", "runtime"])?;
-        self.read(|manager| Ok(manager.list_services(&options.filters, options.status)))
+        self.ask(Call::ListServices { filters: options.filters, status: options.status }).await
     }
     async fn inspect_service(&self, id: &str, insert_defaults: bool) -> ApiResult<Service> {
-        let mut service = self.read(|manager| manager.inspect_service(id))?;
+        let mut service: Service = self.ask(Call::InspectService(id.to_owned())).await?;
         if insert_defaults && let Some(spec) = &mut service.spec {
             docklab_swarm::insert_defaults(spec);
         }
@@ -222,7 +271,7 @@ impl SwarmApi for Engine {
         if spec.name.as_deref().unwrap_or("").is_empty() {
             spec.name = Some(names::random(&*self.host, false));
         }
-        let id = self.change(|manager, now| manager.create_service(now, spec))?;
+        let id = self.ask(Call::CreateService(spec)).await?;
         Ok(ServiceCreateResponse { id: Some(id), warnings: None })
     }
     async fn update_service(
@@ -236,72 +285,62 @@ impl SwarmApi for Engine {
             Some("previous") => true,
             Some(other) => return Err(ApiError::invalid(format!("unrecognized rollback option {other}"))),
         };
-        self.change(|manager, now| manager.update_service(now, id, options.version, spec, rollback))?;
+        self.ask::<()>(Call::UpdateService { name: id.to_owned(), version: options.version, spec, rollback }).await?;
         Ok(ServiceUpdateResponse { warnings: None })
     }
     async fn remove_service(&self, id: &str) -> ApiResult<()> {
-        self.change(|manager, now| manager.remove_service(now, id))
+        self.ask(Call::RemoveService(id.to_owned())).await
     }
     async fn service_logs(&self, id: &str, options: Logs) -> ApiResult<OutputStream> {
-        let (membership, leader) = self.manager()?;
-        let tasks = leader
-            .read(|manager| {
-                let service = manager.find_service(id)?.id.clone();
-                Ok(manager.store().tasks_of(&service).filter(|task| !task.node.is_empty()).cloned().collect())
-            })
-            .api()?;
-        self.logs_of_tasks(&leader, &membership.record().node, tasks, &options)
+        self.cluster_logs(Some(id.to_owned()), None, options).await
     }
 
     async fn list_tasks(&self, filters: Filters) -> ApiResult<Vec<Task>> {
         filters.accept(&["desired-state", "id", "label", "name", "node", "service", "_up-to-date", "runtime"])?;
-        self.read(|manager| Ok(manager.list_tasks(&filters)))
+        self.ask(Call::ListTasks(filters)).await
     }
     async fn inspect_task(&self, id: &str) -> ApiResult<Task> {
-        self.read(|manager| manager.inspect_task(id))
+        self.ask(Call::InspectTask(id.to_owned())).await
     }
     async fn task_logs(&self, id: &str, options: Logs) -> ApiResult<OutputStream> {
-        let (membership, leader) = self.manager()?;
-        let task = leader.read(|manager| manager.find_task(id).cloned()).api()?;
-        self.logs_of_tasks(&leader, &membership.record().node, vec![task], &options)
+        self.cluster_logs(None, Some(id.to_owned()), options).await
     }
 
     async fn list_secrets(&self, filters: Filters) -> ApiResult<Vec<Secret>> {
         filters.accept(&["id", "label", "name", "names"])?;
-        self.read(|manager| Ok(manager.list_secrets(&filters)))
+        self.ask(Call::ListSecrets(filters)).await
     }
     async fn create_secret(&self, spec: SecretSpec) -> ApiResult<String> {
-        self.change(|manager, now| manager.create_secret(now, spec))
+        self.ask(Call::CreateSecret(spec)).await
     }
     async fn inspect_secret(&self, id: &str) -> ApiResult<Secret> {
-        self.read(|manager| manager.inspect_secret(id))
+        self.ask(Call::InspectSecret(id.to_owned())).await
     }
     async fn update_secret(&self, id: &str, version: u64, spec: SecretSpec) -> ApiResult<()> {
-        self.change(|manager, now| manager.update_secret(now, id, version, spec))
+        self.ask(Call::UpdateSecret { name: id.to_owned(), version, spec }).await
     }
     async fn remove_secret(&self, id: &str) -> ApiResult<()> {
-        self.change(|manager, now| manager.remove_secret(now, id))
+        self.ask(Call::RemoveSecret(id.to_owned())).await
     }
     async fn list_configs(&self, filters: Filters) -> ApiResult<Vec<Config>> {
         filters.accept(&["id", "label", "name", "names"])?;
-        self.read(|manager| Ok(manager.list_configs(&filters)))
+        self.ask(Call::ListConfigs(filters)).await
     }
     async fn create_config(&self, spec: ConfigSpec) -> ApiResult<String> {
-        self.change(|manager, now| manager.create_config(now, spec))
+        self.ask(Call::CreateConfig(spec)).await
     }
     async fn inspect_config(&self, id: &str) -> ApiResult<Config> {
-        self.read(|manager| manager.inspect_config(id))
+        self.ask(Call::InspectConfig(id.to_owned())).await
     }
     async fn update_config(&self, id: &str, version: u64, spec: ConfigSpec) -> ApiResult<()> {
-        self.change(|manager, now| manager.update_config(now, id, version, spec))
+        self.ask(Call::UpdateConfig { name: id.to_owned(), version, spec }).await
     }
     async fn remove_config(&self, id: &str) -> ApiResult<()> {
-        self.change(|manager, now| manager.remove_config(now, id))
+        self.ask(Call::RemoveConfig(id.to_owned())).await
     }
 
     async fn raft_status(&self) -> ApiResult<RaftStatus> {
-        self.manager()?;
-        Err(ApiError::not_implemented("this swarm has a single manager: there is no raft group to show"))
+        Ok(self.manager()?.1.status())
     }
     async fn swarm_changes(&self) -> ApiResult<BoxStream<'static, ApiResult<u64>>> {
         Ok(self.manager()?.1.versions().map(Ok).boxed())

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use docklab_api::{ApiError, ApiResult, ContainerApi, Logs, OutputChunk, OutputStream, StdStream};
-use docklab_swarm::{FromManager, Task};
+use docklab_swarm::{ControlError, FromManager, Task};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use super::{Engine, agent::Event, leader::Leader};
+use super::{Engine, agent::Event, manager::ManagerNode};
 
 /// What a node reads of a task's container; times are always asked for, because the manager may have to show them.
 pub(super) fn query(follow: bool, tail: Option<u64>, since: Option<Timestamp>, stdout: bool, stderr: bool) -> Logs {
@@ -77,11 +77,31 @@ impl Engine {
         self.container_logs(&container, query).await
     }
 
+    /// The logs of a service's tasks, or of one task, as the leader has them.
+    pub(super) fn logs_of(
+        &self,
+        manager: &ManagerNode,
+        service: Option<&str>,
+        task: Option<&str>,
+        options: &Logs,
+    ) -> ApiResult<OutputStream> {
+        let tasks = manager.look(|member| {
+            let manager = member.manager().ok_or_else(ControlError::no_leader)?;
+            if let Some(task) = task {
+                return manager.find_task(task).map(|task| vec![task.clone()]);
+            }
+            let service = manager.find_service(service.unwrap_or_default())?.id.clone();
+            Ok(manager.store().tasks_of(&service).filter(|task| !task.node.is_empty()).cloned().collect())
+        });
+        let own = self.membership().map(|membership| membership.record().node).unwrap_or_default();
+        self.logs_of_tasks(manager, &own, tasks.map_err(super::control_error)?, options)
+    }
+
     /// The logs of some tasks as one stream. Each line carries what `docker service logs` needs to name its origin, when
     /// details are asked for.
-    pub(super) fn logs_of_tasks(
+    fn logs_of_tasks(
         &self,
-        leader: &Leader,
+        manager: &ManagerNode,
         own_node: &str,
         tasks: Vec<Task>,
         options: &Logs,
@@ -111,7 +131,7 @@ impl Engine {
                 streams.push(lines.map(move |chunk| chunk.map(&label)).boxed());
                 continue;
             }
-            let remote = leader.request_logs(&task.node, |request| FromManager::ReadLogs {
+            let remote = manager.request_logs(&task.node, |request| FromManager::ReadLogs {
                 request,
                 task: task.id.clone(),
                 follow: options.follow,

@@ -1,6 +1,6 @@
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -12,22 +12,26 @@ use docklab_api::{
     },
 };
 use docklab_host::{HostError, Link};
+use docklab_swarm::ControlError;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Engine, PORT, leader::Leader};
+use super::{
+    Engine, PORT,
+    manager::{ManagerNode, lock},
+};
 use crate::{HostResultExt, records};
 
-pub(super) const KIND: &str = "swarm";
 const NODE: &str = "node";
 
 /// What a member must remember to come back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NodeRecord {
     pub(crate) node: String,
     pub(crate) secret: String,
-    pub(crate) manager: bool,
+    /// Its number among the managers; `None` for a worker.
+    pub(crate) raft: Option<u64>,
     /// The address that this node gives to others.
     pub(crate) address: String,
     /// Node ID and address of the managers.
@@ -37,8 +41,9 @@ pub(crate) struct NodeRecord {
 /// This engine as a member of a swarm.
 pub(crate) struct Membership {
     record: Mutex<NodeRecord>,
-    /// On the manager.
-    pub(super) leader: Option<Arc<Leader>>,
+    manager: Mutex<Option<Arc<ManagerNode>>>,
+    /// One change of role at a time.
+    pub(super) changing_role: tokio::sync::Mutex<()>,
     /// Turns true when the node leaves.
     stop: watch::Sender<bool>,
     /// Turns true when nothing of the membership runs any more.
@@ -46,17 +51,27 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    pub(super) fn new(record: NodeRecord, leader: Option<Arc<Leader>>) -> Arc<Self> {
+    pub(super) fn new(record: NodeRecord, manager: Option<Arc<ManagerNode>>) -> Arc<Self> {
         Arc::new(Self {
             record: Mutex::new(record),
-            leader,
+            manager: Mutex::new(manager),
+            changing_role: tokio::sync::Mutex::default(),
             stop: watch::Sender::new(false),
             ended: watch::Sender::new(false),
         })
     }
 
     pub(super) fn record(&self) -> NodeRecord {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.record).clone()
+    }
+
+    /// This node as a manager, while it is one.
+    pub(crate) fn manager(&self) -> Option<Arc<ManagerNode>> {
+        lock(&self.manager).clone()
+    }
+
+    pub(super) fn set_manager(&self, manager: Option<Arc<ManagerNode>>) {
+        *lock(&self.manager) = manager;
     }
 
     pub(super) fn stopped(&self) -> watch::Receiver<bool> {
@@ -69,6 +84,9 @@ impl Membership {
 
     pub(super) fn end(&self) {
         self.stop.send_replace(true);
+        if let Some(manager) = self.manager() {
+            manager.end();
+        }
     }
 
     pub(super) fn ended(&self) -> watch::Receiver<bool> {
@@ -82,8 +100,11 @@ impl Membership {
     /// The `Swarm` part of `docker info`.
     pub(crate) fn info(&self) -> SwarmInfo {
         let record = self.record();
-        let peers = record
-            .managers
+        let manager = self.manager();
+        let known = manager.as_ref().map(|manager| manager.managers()).filter(|known| !known.is_empty());
+        let peers = known
+            .as_ref()
+            .unwrap_or(&record.managers)
             .iter()
             .map(|(node, address)| PeerNode { node_id: Some(node.clone()), addr: Some(address.clone()) })
             .collect();
@@ -91,17 +112,20 @@ impl Membership {
             node_id: Some(record.node),
             node_addr: Some(record.address),
             local_node_state: Some(LocalNodeState::ACTIVE),
-            control_available: Some(record.manager),
+            control_available: Some(manager.is_some()),
             error: Some(String::new()),
             remote_managers: Some(peers),
             ..SwarmInfo::default()
         };
-        if let Some(leader) = &self.leader {
-            leader.read(|manager| {
-                let nodes = &manager.store().nodes;
-                info.nodes = i64::try_from(nodes.len()).ok();
-                info.managers = i64::try_from(nodes.values().filter(|node| node.is_manager()).count()).ok();
-                info.cluster = Some(manager.cluster_info());
+        if let Some(manager) = &manager {
+            manager.look(|member| {
+                if member.leader().is_none() {
+                    info.error = Some(ControlError::no_leader().to_string());
+                    return;
+                }
+                info.nodes = i64::try_from(member.store().nodes.len()).ok();
+                info.managers = i64::try_from(member.peers().len()).ok();
+                info.cluster = Some(member.store().cluster_info());
             });
         }
         info
@@ -109,7 +133,7 @@ impl Membership {
 
     /// The `Swarm` header of `/_ping`.
     pub(crate) fn ping(&self) -> String {
-        if self.record().manager { "active/manager" } else { "active/worker" }.to_owned()
+        if self.manager().is_some() { "active/manager" } else { "active/worker" }.to_owned()
     }
 }
 
@@ -118,27 +142,51 @@ impl Engine {
     pub(crate) async fn resume_swarm(&self) -> ApiResult<()> {
         let records = records::load::<NodeRecord>(&*self.host, NODE_KIND).await?;
         let Some((_, record)) = records.into_iter().find(|(key, _)| key == NODE) else { return Ok(()) };
-        let leader = if record.manager { Some(self.load_leader().await?) } else { None };
-        self.enter(record, leader).await
+        let manager = match record.raft {
+            Some(raft) => Some(self.load_manager(raft, &record.node).await?),
+            None => None,
+        };
+        self.enter(record, manager).await.map(drop)
     }
 
     /// Starts everything that a member runs.
-    pub(super) async fn enter(&self, record: NodeRecord, leader: Option<Arc<Leader>>) -> ApiResult<()> {
-        let membership = Membership::new(record.clone(), leader);
-        if let Some(leader) = &membership.leader {
-            leader.set_stop(membership.stopped());
-            // First, because it may fail.
-            let links = self.listen_for_nodes().await?;
-            self.run_leader(leader, links);
-        }
+    pub(super) async fn enter(
+        &self,
+        record: NodeRecord,
+        manager: Option<Arc<ManagerNode>>,
+    ) -> ApiResult<Arc<Membership>> {
+        // First, because it may fail.
+        let links = if manager.is_some() { Some(self.listen_for_nodes().await?) } else { None };
         records::put(&*self.host, NODE_KIND, NODE, &record).await?;
+        let membership = Membership::new(record, manager.clone());
         self.set_membership(Some(membership.clone()));
-        self.run_agent(membership);
-        Ok(())
+        if let (Some(manager), Some(links)) = (manager, links) {
+            self.run_manager(&manager, links);
+        }
+        self.run_agent(membership.clone());
+        Ok(membership)
+    }
+
+    /// Changes what the node remembers.
+    pub(super) async fn remember_member(
+        &self,
+        membership: &Membership,
+        change: impl FnOnce(&mut NodeRecord),
+    ) -> ApiResult<()> {
+        let record = {
+            let mut record = lock(&membership.record);
+            let before = record.clone();
+            change(&mut record);
+            if *record == before {
+                return Ok(());
+            }
+            record.clone()
+        };
+        records::put(&*self.host, NODE_KIND, NODE, &record).await
     }
 
     /// Opens the managers' port. A swarm that has just been left may still hold it for a moment.
-    async fn listen_for_nodes(&self) -> ApiResult<BoxStream<'static, Arc<dyn Link>>> {
+    pub(super) async fn listen_for_nodes(&self) -> ApiResult<BoxStream<'static, Arc<dyn Link>>> {
         let mut tries = 20;
         loop {
             match self.host.listen(PORT).await {
@@ -153,7 +201,7 @@ impl Engine {
 
     pub(super) async fn forget_membership(&self) -> ApiResult<()> {
         self.host.delete_record(NODE_KIND, NODE).await.api()?;
-        self.host.delete_record(KIND, super::leader::STORE).await.api()
+        self.forget_raft().await
     }
 
     /// What this node tells the managers of itself.
@@ -246,7 +294,7 @@ impl Engine {
     }
 }
 
-/// Membership lies beside the cluster's store, under a kind of its own.
+/// Membership lies beside the log of the managers, under a kind of its own.
 const NODE_KIND: &str = "swarm-node";
 
 /// `host:port`, with the standard port where none is given.

@@ -1,20 +1,24 @@
-//! The engine as a node of a swarm: membership, the leader that drives the cluster's state machine, the agent that turns
-//! tasks into containers, and the API over both.
+//! The engine as a node of a swarm: membership, the manager with its part of the raft group, the agent that turns tasks
+//! into containers, and the API over both.
 
 mod agent;
 mod api;
 mod container;
-mod leader;
+mod control;
+mod drive;
 mod local_link;
 mod logs;
+mod manager;
 mod membership;
 mod networks;
+mod role;
 mod routing;
+mod serve;
 mod task;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use docklab_api::{ApiError, ApiResult};
+use docklab_api::ApiError;
 use docklab_swarm::ControlError;
 
 pub(crate) use membership::Membership;
@@ -42,17 +46,13 @@ impl Engine {
     }
 }
 
+fn no_swarm() -> ApiError {
+    ApiError::unavailable(
+        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm \
+         and try again.",
+    )
+}
+
 fn control_error(error: ControlError) -> ApiError {
     ApiError::new(error.status(), error.to_string())
-}
-
-trait ControlResultExt<T> {
-    /// A refusal of the cluster with its HTTP status.
-    fn api(self) -> ApiResult<T>;
-}
-
-impl<T> ControlResultExt<T> for docklab_swarm::ControlResult<T> {
-    fn api(self) -> ApiResult<T> {
-        self.map_err(control_error)
-    }
 }

@@ -4,9 +4,9 @@ use docklab_api::{
     ApiError, ApiResult, Filters,
     models::{Network, NetworkCreateRequest},
 };
-use docklab_swarm::NewNetwork;
+use docklab_swarm::{Call, NewNetwork};
 
-use super::{ControlResultExt, Engine};
+use super::Engine;
 
 impl Engine {
     /// `docker network create -d overlay`; `None` when the request is not for the swarm.
@@ -14,8 +14,7 @@ impl Engine {
         if body.driver.as_deref() != Some("overlay") {
             return None;
         }
-        let membership = self.membership()?;
-        let leader = membership.leader.clone()?;
+        self.membership()?.manager()?;
         if self.networks.all().iter().any(|network| network.record.name == body.name) {
             return Some(Err(ApiError::conflict(format!("network with name {} already exists", body.name))));
         }
@@ -30,14 +29,13 @@ impl Engine {
             labels: body.labels.clone().unwrap_or_default().into_iter().collect(),
             options: body.options.clone().unwrap_or_default().into_iter().collect(),
         };
-        let now = self.host.now();
-        Some(leader.change(now, |manager| manager.create_network(now, new)).api())
+        Some(self.ask(Call::CreateNetwork(new)).await)
     }
 
     /// Networks that the swarm has and this node does not, as far as they match.
-    pub(crate) fn swarm_networks(&self, filters: &Filters) -> Vec<Network> {
-        let leader = self.membership().and_then(|membership| membership.leader.clone());
-        let all = leader.map(|leader| leader.read(|manager| manager.list_networks())).unwrap_or_default();
+    pub(crate) async fn swarm_networks(&self, filters: &Filters) -> Vec<Network> {
+        // A node without the swarm's networks still has its own to show.
+        let all: Vec<Network> = self.ask(Call::ListNetworks).await.unwrap_or_default();
         let local = self.networks.all();
         all.into_iter()
             .filter(|network| !local.iter().any(|known| network.id.as_deref() == Some(known.record.id.as_str())))
@@ -55,15 +53,15 @@ impl Engine {
 
     /// Removes a network from the swarm; `None` when it is not the swarm's.
     pub(crate) async fn remove_swarm_network(&self, name: &str) -> Option<ApiResult<()>> {
-        let leader = self.membership()?.leader.clone()?;
-        let id = leader.read(|manager| {
-            let found = manager.store().networks.values().find(|network| {
-                network.id == name || network.name == name || (name.len() >= 4 && network.id.starts_with(name))
-            });
-            found.map(|network| network.id.clone())
-        })?;
-        let now = self.host.now();
-        let removed = leader.change(now, |manager| manager.remove_network(now, &id)).api();
+        self.membership()?.manager()?;
+        if self.networks.find(name).is_ok_and(|network| network.record.scope != "swarm") {
+            return None;
+        }
+        let id = match self.ask::<Option<String>>(Call::FindNetwork(name.to_owned())).await {
+            Ok(id) => id?,
+            Err(error) => return Some(Err(error)),
+        };
+        let removed = self.ask(Call::RemoveNetwork(id.clone())).await;
         if removed.is_ok() {
             // The agent does the same on every node; here it is gone when the command returns.
             let _ = self.remove_local_network(&id).await;

@@ -5,6 +5,7 @@ mod build;
 mod containers;
 mod fake;
 mod images;
+mod managers;
 mod networks;
 mod swarm;
 

@@ -3,6 +3,8 @@
 //! The library's own encoding is protobuf, whose parser of that release recurses without a limit (RUSTSEC-2024-0437). These
 //! bytes come from other machines and from disk, so they are read by something that allocates no more than it was given.
 
+#![allow(clippy::field_reassign_with_default)] // the library's messages, filled in the order of the bytes
+
 use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot, SnapshotMetadata};
 use thiserror::Error;

@@ -53,7 +53,7 @@ impl Member {
     /// # Errors
     /// This member does not lead; the node is unknown or no manager; another change of the group is under way.
     pub fn add(&mut self, now: Timestamp, id: u64, peer: Peer) -> ControlResult<()> {
-        let manager = self.manager().ok_or_else(no_leader)?;
+        let manager = self.manager().ok_or_else(ControlError::no_leader)?;
         let known = manager.store().nodes.get(&peer.node).is_some_and(|node| node.is_manager());
         if id == 0 || !known {
             return Err(ControlError::FailedPrecondition(format!("node {} is not a manager of this swarm", peer.node)));
@@ -230,14 +230,6 @@ impl Member {
             leading.manager.managers = states;
         }
     }
-}
-
-pub(super) fn no_leader() -> ControlError {
-    ControlError::Unknown(
-        "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the \
-         managers are online."
-            .into(),
-    )
 }
 
 /// The library writes this one message with protobuf into an entry: two numbers and no nesting, so they are read here.

@@ -51,9 +51,7 @@ impl Log {
     /// A log that begins with a state: the first manager's, or one that all others are forced to follow.
     pub(crate) fn beginning_with(snapshot: Snapshot, term: u64) -> Self {
         let metadata = snapshot.get_metadata();
-        let mut hard_state = HardState::default();
-        hard_state.term = term;
-        hard_state.commit = metadata.index;
+        let hard_state = HardState { term, commit: metadata.index, ..HardState::default() };
         Self { hard_state, before: (metadata.index, metadata.term), snapshot, ..Self::default() }
     }
 

@@ -377,6 +377,12 @@ impl Member {
         self.ticket().map(|ticket| (result, ticket))
     }
 
+    /// As [`Member::change`] for what the store does not speak of, e.g. heartbeats: the loops do not run.
+    pub fn touch<T>(&mut self, now: Timestamp, change: impl FnOnce(&mut Manager) -> T) -> Option<T> {
+        self.set_clock(now);
+        self.leading.as_mut().map(|leading| change(&mut leading.manager))
+    }
+
     /// A ticket for all that the leader's store holds now.
     pub fn ticket(&self) -> Option<Ticket> {
         self.leading.as_ref().map(|leading| Ticket { epoch: leading.epoch, version: leading.manager.store().version })

@@ -4,6 +4,7 @@ use docklab_api::models::{
     SwarmSpecRaft, TlsInfo,
 };
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{check_version, networks::NewNetwork, object_version};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Which secrets `docker swarm update` draws anew.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRotation {
     pub worker: bool,
     pub manager: bool,
@@ -49,6 +50,26 @@ fn complete(spec: &mut SwarmSpec) {
         .get_or_insert_with(SwarmSpecEncryptionConfig::default)
         .auto_lock_managers
         .get_or_insert(false);
+}
+
+impl Store {
+    /// The `Cluster` part of `docker info`.
+    pub fn cluster_info(&self) -> ClusterInfo {
+        let Some(cluster) = &self.cluster else { return ClusterInfo::default() };
+        let (created_at, updated_at) = Manager::dates(&cluster.meta);
+        ClusterInfo {
+            id: Some(cluster.id.clone()),
+            version: object_version(cluster.meta.version),
+            created_at,
+            updated_at,
+            spec: Some(cluster.spec.clone()),
+            tls_info: Some(TlsInfo::default()),
+            root_rotation_in_progress: Some(false),
+            data_path_port: Some(cluster.data_path_port),
+            default_addr_pool: Some(cluster.address_pools.clone()),
+            subnet_size: Some(cluster.subnet_size),
+        }
+    }
 }
 
 impl Manager {
@@ -157,7 +178,7 @@ impl Manager {
 
     /// `GET /swarm`.
     pub fn swarm(&self) -> Swarm {
-        let info = self.cluster_info();
+        let info = self.store.cluster_info();
         let cluster = self.store.cluster.as_ref();
         Swarm {
             id: info.id,
@@ -172,24 +193,6 @@ impl Manager {
             subnet_size: info.subnet_size,
             join_tokens: cluster
                 .map(|cluster| JoinTokens { worker: Some(cluster.token(false)), manager: Some(cluster.token(true)) }),
-        }
-    }
-
-    /// The `Cluster` part of `docker info`.
-    pub fn cluster_info(&self) -> ClusterInfo {
-        let Some(cluster) = &self.store.cluster else { return ClusterInfo::default() };
-        let (created_at, updated_at) = Self::dates(&cluster.meta);
-        ClusterInfo {
-            id: Some(cluster.id.clone()),
-            version: object_version(cluster.meta.version),
-            created_at,
-            updated_at,
-            spec: Some(cluster.spec.clone()),
-            tls_info: Some(TlsInfo::default()),
-            root_rotation_in_progress: Some(false),
-            data_path_port: Some(cluster.data_path_port),
-            default_addr_pool: Some(cluster.address_pools.clone()),
-            subnet_size: Some(cluster.subnet_size),
         }
     }
 

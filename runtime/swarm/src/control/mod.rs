@@ -1,5 +1,6 @@
 //! The control API: what `docker service`, `node`, `secret`, `config` and `network` ask of the cluster.
 
+mod call;
 mod cluster;
 mod defaults;
 mod networks;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use docklab_api::models::ObjectVersion;
 
+pub use call::{Call, Joined};
 pub use cluster::TokenRotation;
 pub use defaults::insert_defaults;
 pub use networks::NewNetwork;

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use docklab_api::models::{Ipam, IpamConfig, Network as ApiNetwork};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::find;
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 const FIRST_VNI: u32 = 4096;
 
 /// A network to make.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NewNetwork {
     pub name: String,
     /// Of the user's choice; otherwise the next subnet of the swarm's pools.
