@@ -42,6 +42,19 @@ impl Filters {
     pub fn any(&self, key: &str, matches: impl Fn(&str) -> bool) -> bool {
         self.0.get(key).is_none_or(|values| values.iter().any(|value| matches(value)))
     }
+    /// The value of a filter that is true or false; `None` when it is absent (moby `GetBoolOrDefault`).
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>, ApiError> {
+        let truth = |value: &String| match value.as_str() {
+            "1" | "true" => Some(true),
+            "0" | "false" => Some(false),
+            _ => None,
+        };
+        match self.get(key) {
+            [] => Ok(None),
+            [value] if truth(value).is_some() => Ok(truth(value)),
+            values => Err(ApiError::invalid(format!("invalid filter '{key}=[{}]'", values.join(" ")))),
+        }
+    }
     /// True when every value given for `key` satisfies `matches` (labels).
     pub fn all(&self, key: &str, matches: impl Fn(&str) -> bool) -> bool {
         self.get(key).iter().all(|value| matches(value))
@@ -65,8 +78,9 @@ impl Filters {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let raw: BTreeMap<String, Values> = serde_json::from_slice(text.as_bytes())
-            .map_err(|error| ApiError::invalid(format!("invalid filter: {error}")))?;
+        let raw: Option<BTreeMap<String, Values>> =
+            serde_json::from_slice(text.as_bytes()).map_err(|_| ApiError::invalid("invalid filter"))?;
+        let raw = raw.unwrap_or_default();
         Ok(Self(
             raw.into_iter()
                 .map(|(key, values)| {
@@ -103,6 +117,14 @@ mod tests {
         let list = Filters::parse(r#"{"label":["a=b"]}"#);
         assert_eq!(map, list);
         assert_eq!(map.unwrap_or_default().to_json(), r#"{"label":{"a=b":true}}"#);
+    }
+
+    #[test]
+    fn what_is_no_map_of_values_is_refused() {
+        assert_eq!(Filters::parse("null"), Ok(Filters::default()));
+        for text in ["xx", "[]", r#"{"label":"a"}"#] {
+            assert_eq!(Filters::parse(text).map_err(|error| error.message), Err("invalid filter".to_owned()));
+        }
     }
 
     #[test]

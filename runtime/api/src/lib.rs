@@ -29,8 +29,10 @@ pub use streams::{
 };
 pub use traits::{ContainerApi, DockerApi, ExecApi, ImageApi, NetworkApi, StateChange, SwarmApi, SystemApi, VolumeApi};
 
-/// The Engine API version that docklab speaks and advertises.
-pub const API_VERSION: &str = "1.50";
+/// The newest Engine API version that docklab's engine answers, and the one it advertises.
+pub const API_VERSION: &str = "1.51";
+/// The Engine API version that docklab's own clients ask for.
+pub const CLIENT_API_VERSION: &str = "1.50";
 /// The oldest client version that is still accepted, as in Docker 28.
 pub const MIN_API_VERSION: &str = "1.24";
 /// The engine release whose behaviour and texts are reproduced.

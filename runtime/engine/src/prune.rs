@@ -43,7 +43,10 @@ pub(crate) fn until(host: &dyn Host, filters: &Filters) -> ApiResult<Option<Time
         [] => Ok(None),
         [text] => match duration_seconds(text) {
             Some(seconds) => Ok(Timestamp::from_second(host.now().as_second() - seconds).ok()),
-            None => time::parse_bound(Some(text)),
+            None => match text.parse() {
+                Ok(time) => Ok(Some(time)),
+                Err(_) => time::parse_bound(Some(text)).map_err(|error| ApiError::invalid(error.message)),
+            },
         },
         _ => Err(ApiError::invalid("more than one until filter specified")),
     }

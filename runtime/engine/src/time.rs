@@ -36,13 +36,10 @@ pub(crate) fn seconds_between(earlier: Timestamp, later: Timestamp) -> i64 {
     i64::try_from((later.as_nanosecond() - earlier.as_nanosecond()) / 1_000_000_000).unwrap_or(i64::MAX).max(0)
 }
 
-/// Reads the API's `since` and `until`: Unix seconds with an optional fraction, or RFC 3339. Empty and `0` are no bound.
+/// Reads the API's `since` and `until`: Unix seconds with an optional fraction. Empty and `0` are no bound.
 pub(crate) fn parse_bound(text: Option<&str>) -> ApiResult<Option<Timestamp>> {
     let Some(text) = text.filter(|text| !text.is_empty() && *text != "0") else { return Ok(None) };
-    let invalid = || ApiError::invalid(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"));
-    if text.contains('T') {
-        return text.parse().map(Some).map_err(|_| invalid());
-    }
+    let invalid = || ApiError::system(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().map_err(|_| invalid())?;
     let nanoseconds: i32 = if fraction.is_empty() {

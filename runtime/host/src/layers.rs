@@ -42,8 +42,12 @@ pub struct UnpackedLayer {
 pub enum Root {
     /// A stack of read-only layers, by chain ID. `None` is the empty file system (`FROM scratch`).
     Layers(Option<Digest>),
-    /// A container's merged view, by container ID, running or not.
+    /// A container's merged view, by container ID, running or not. Mounts are part of it while it runs.
     Container(String),
+    /// A volume. Archives of its top directory call it `called`, as the container does whose mount it is.
+    Volume { name: String, called: String },
+    /// A directory of the machine that a container binds.
+    Directory { path: String, called: String },
 }
 
 /// What happened to a path in a container's writable layer.
@@ -136,8 +140,9 @@ pub trait Layers: Send + Sync {
     async fn stat(&self, root: &Root, path: &str) -> HostResult<Option<FileStat>>;
     /// A tar of the file or tree at `path`; entry names begin with the last component of `path` (`.` for the root).
     async fn archive(&self, root: &Root, path: &str) -> HostResult<ByteStream>;
-    /// Unpacks a tar into a directory of a container.
-    async fn extract(&self, container: &str, path: &str, tar: ByteStream) -> HostResult<()>;
+    /// Unpacks a tar into a directory of a container or of a mount. With `keep_kinds` an entry that would put a directory
+    /// in the place of something else, or the other way round, is an error.
+    async fn extract(&self, root: &Root, path: &str, keep_kinds: bool, tar: ByteStream) -> HostResult<()>;
     /// Reads a small file whole, following links inside the root; longer than `limit` bytes is an error.
     async fn read_file(&self, root: &Root, path: &str, limit: u64) -> HostResult<Option<Bytes>>;
 }

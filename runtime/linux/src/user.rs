@@ -76,7 +76,10 @@ impl Identity {
 
     /// Groups first: without root's power they could not be changed any more.
     pub(crate) fn assume(&self) -> io::Result<()> {
-        let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        // The primary group is one of the supplementary ones too, as in Docker: a set-group-ID program that changes the
+        // primary one does not take it away.
+        let others = self.groups.iter().copied().filter(|gid| *gid != self.gid);
+        let groups: Vec<Gid> = std::iter::once(self.gid).chain(others).map(Gid::from_raw).collect();
         unistd::setgroups(&groups)?;
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         unistd::setresgid(gid, gid, gid)?;

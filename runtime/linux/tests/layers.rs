@@ -181,7 +181,7 @@ async fn what_a_stopped_container_changed_becomes_a_layer() {
     let view = Root::Container("c1".to_owned());
     // Docker's init layer.
     assert!(host.stat(&view, "/etc/resolv.conf").await.unwrap().is_some());
-    host.extract("c1", "/etc", bytes(tar_of(&[("motd", Regular, "new content"), ("extra", Regular, "1")])))
+    host.extract(&view, "/etc", false, bytes(tar_of(&[("motd", Regular, "new content"), ("extra", Regular, "1")])))
         .await
         .unwrap();
     let changes = host.changes("c1").await.unwrap();

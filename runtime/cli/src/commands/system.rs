@@ -1,6 +1,6 @@
 //! version, events, prune.
 
-use docklab_api::{API_VERSION, Events, Filters};
+use docklab_api::{CLIENT_API_VERSION, Events, Filters};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -21,14 +21,14 @@ use crate::{
 pub(crate) async fn version(context: &Context, call: &Invocation) -> CliResult {
     let server = context.api.version().await;
     let client = serde_json::json!({
-        "Version": CLIENT_VERSION, "ApiVersion": API_VERSION, "DefaultAPIVersion": API_VERSION, "GitCommit": CLIENT_COMMIT,
+        "Version": CLIENT_VERSION, "ApiVersion": CLIENT_API_VERSION, "DefaultAPIVersion": CLIENT_API_VERSION, "GitCommit": CLIENT_COMMIT,
         "GoVersion": "go1.24.3", "Os": "linux", "Arch": "amd64", "BuildTime": "Fri May 30 12:07:14 2025", "Context": "default",
     });
     let shown = server.as_ref().map(value).unwrap_or_default();
     match call.flags.text("format") {
         "" => {
             let mut output = format!(
-                "Client:\n Version:           {CLIENT_VERSION}\n API version:       {API_VERSION}\n Go version:        go1.24.3\n Git commit:        {CLIENT_COMMIT}\n Built:             Fri May 30 12:07:14 2025\n OS/Arch:           linux/amd64\n Context:           default\n"
+                "Client:\n Version:           {CLIENT_VERSION}\n API version:       {CLIENT_API_VERSION}\n Go version:        go1.24.3\n Git commit:        {CLIENT_COMMIT}\n Built:             Fri May 30 12:07:14 2025\n OS/Arch:           linux/amd64\n Context:           default\n"
             );
             if server.is_ok() {
                 output.push_str(&server_text(&shown));

@@ -13,7 +13,7 @@ mod volumes;
 
 use std::sync::Arc;
 
-use docklab_api::{API_VERSION, ApiError, ApiResult};
+use docklab_api::{ApiError, ApiResult, CLIENT_API_VERSION};
 use tokio::sync::OnceCell;
 
 pub use connect::Address;
@@ -46,7 +46,7 @@ impl HttpClient {
         self.version
             .get_or_try_init(|| async {
                 let theirs = self.ping_headers().await?.api_version;
-                Ok(if minor(&theirs) < minor(API_VERSION) { theirs } else { API_VERSION.to_owned() })
+                Ok(if minor(&theirs) < minor(CLIENT_API_VERSION) { theirs } else { CLIENT_API_VERSION.to_owned() })
             })
             .await
             .map(String::as_str)

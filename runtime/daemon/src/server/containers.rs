@@ -13,7 +13,7 @@ use super::{
     body::{self, Body},
     hijack, page_not_found,
     request::Context,
-    respond,
+    respond, websocket,
 };
 
 pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<Response<Body>> {
@@ -57,20 +57,31 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
             api.rename_container(id, &name).await.map(|()| respond::no_content())
         }
         (Method::POST, [id, "update"]) => {
-            let body = context.json::<ContainerUpdateBody>().await?;
-            respond::json(&api.update_container(id, body).await?)
+            let body = context.json_or_default::<ContainerUpdateBody>().await?;
+            let warnings = api.update_container(id, body).await?.warnings.filter(|warnings| !warnings.is_empty());
+            respond::json(&serde_json::json!({ "Warnings": warnings }))
         }
         (Method::POST, [id, "wait"]) => wait(&context, id).await,
-        (Method::POST, [id, "attach"]) => {
-            let attached = api.attach_container(id, attach(&context)).await?;
-            hijack::answer(context.request, context.version, attached)
+        (Method::POST, [id, "attach"]) => match api.attach_container(id, attach(&context)).await {
+            Ok(attached) => Ok(hijack::answer(context.request, context.version, attached)),
+            Err(error) => Ok(respond::stream_error(&error)),
+        },
+        (Method::GET, [id, "attach", "ws"]) => {
+            let options = attach(&context);
+            // Errors come before the handshake, as those of any request.
+            let attached = api.attach_container(id, AttachContainer { stream: true, ..options }).await?;
+            websocket::answer(context.request, attached)
         }
+        (_, [id, "checkpoints", ..]) if !id.is_empty() => Err(ApiError::not_implemented(
+            "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to \
+             enable it.",
+        )),
         (Method::POST, [id, "resize"]) => {
             let (rows, columns) = size(&context)?;
             api.resize_container(id, rows, columns).await.map(|()| respond::ok())
         }
         (Method::POST, [id, "exec"]) => {
-            let config = context.json().await?;
+            let config = context.json_or_default().await?;
             let id = api.create_exec(id, config).await?;
             respond::created(&serde_json::json!({ "Id": id }))
         }
@@ -83,8 +94,12 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
             respond::json(&api.top_container(id, &query.get("ps_args").unwrap_or_default()).await?)
         }
         (Method::GET, [id, "stats"]) => {
-            let stats = api.container_stats(id, query.flag_or("stream", true), query.flag("one-shot")).await?;
-            Ok(respond::json_lines(stats, "\n"))
+            let stream = query.flag_or("stream", true);
+            let one_shot = query.flag("one-shot");
+            if stream && one_shot {
+                return Err(ApiError::invalid("cannot have stream=true and one-shot=true"));
+            }
+            Ok(respond::json_lines(api.container_stats(id, stream, one_shot).await?, "\n"))
         }
         (Method::GET, [id, "export"]) => {
             let tar = api.export_container(id).await?;
@@ -137,11 +152,17 @@ fn stop(context: &Context) -> ApiResult<StopContainer> {
 }
 
 fn path(context: &Context) -> ApiResult<String> {
-    context.query.get("path").ok_or_else(|| ApiError::invalid("bad parameter: 'path' cannot be empty"))
+    context.query.get("path").ok_or_else(|| ApiError::invalid("bad parameter: pathcannot be empty"))
 }
 
 pub(super) fn size(context: &Context) -> ApiResult<(u16, u16)> {
-    Ok((context.query.number("h")?.unwrap_or(0), context.query.number("w")?.unwrap_or(0)))
+    let side = |key: &str, name: &str| {
+        let text = context.query.get(key).unwrap_or_default();
+        text.parse::<u32>()
+            .map(|side| u16::try_from(side).unwrap_or(u16::MAX))
+            .map_err(|_| ApiError::invalid(format!("invalid resize {name} \"{text}\": invalid syntax")))
+    };
+    Ok((side("h", "height")?, side("w", "width")?))
 }
 
 fn attach(context: &Context) -> AttachContainer {

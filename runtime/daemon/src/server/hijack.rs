@@ -1,7 +1,7 @@
 //! Attach and exec: the connection stops being HTTP and becomes the container's standard streams (moby `hijack`).
 
 use bytes::Bytes;
-use docklab_api::{ApiResult, Attached, wire::encode_frame};
+use docklab_api::{Attached, wire::encode_frame};
 use futures::{SinkExt as _, StreamExt as _};
 use hyper::{Request, Response, StatusCode, body::Incoming, ext::ReasonPhrase, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
@@ -24,14 +24,24 @@ pub(super) fn content_type(tty: bool, version: Version) -> &'static str {
 }
 
 /// Answers 101 and connects the streams once the client has switched over. Without an `Upgrade` header the output is the
-/// body of a plain 200, and there is no input.
-pub(super) fn answer(request: Request<Incoming>, version: Version, attached: Attached) -> ApiResult<Response<Body>> {
-    let content_type = content_type(attached.tty, version);
+/// body of a plain 200 (still in frames, but called raw), and the request's body is the input.
+pub(super) fn answer(request: Request<Incoming>, version: Version, attached: Attached) -> Response<Body> {
+    let tty = attached.tty;
     if !request.headers().contains_key(header::UPGRADE) {
-        let tty = attached.tty;
-        let output = attached.output.map(move |chunk| chunk.map(|chunk| wire(&chunk, tty)));
-        return Ok(respond::with_type(StatusCode::OK, content_type, body::stream(output)));
+        let Attached { output, mut input, .. } = attached;
+        let mut body = body::incoming(request.into_body());
+        tokio::spawn(async move {
+            while let Some(Ok(bytes)) = body.next().await {
+                if input.send(bytes).await.is_err() {
+                    break;
+                }
+            }
+            input.close().await.ok();
+        });
+        let output = output.map(move |chunk| chunk.map(|chunk| wire(&chunk, tty)));
+        return respond::with_type(StatusCode::OK, RAW, body::stream(output));
     }
+    let content_type = content_type(tty, version);
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         match upgrade.await {
@@ -43,7 +53,7 @@ pub(super) fn answer(request: Request<Incoming>, version: Version, attached: Att
     response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
     response.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("tcp"));
     response.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
-    Ok(response)
+    response
 }
 
 fn wire(chunk: &docklab_api::OutputChunk, tty: bool) -> Bytes {

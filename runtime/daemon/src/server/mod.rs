@@ -3,15 +3,18 @@
 mod body;
 mod containers;
 mod exec;
+mod go_json;
 mod hijack;
 mod images;
 mod networks;
+mod plugins;
 mod query;
 mod request;
 mod respond;
 mod swarm;
 mod system;
 mod volumes;
+mod websocket;
 
 use std::{convert::Infallible, future::Future, sync::Arc};
 
@@ -71,6 +74,8 @@ where
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .half_close(true)
+        // `Api-Version`, as Go writes header names: not every client reads them in any case.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {
@@ -84,6 +89,8 @@ pub async fn handle(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> Resp
     let is_head = *request.method() == Method::HEAD;
     let mut response = match dispatch(api, request).await {
         Ok(response) => response,
+        // What no route answers comes from the router, which knows no versions.
+        Err(error) if error == page_not_found() => return respond::error(&error, is_head),
         Err(error) => respond::error(&error, is_head),
     };
     let headers = response.headers_mut();
@@ -97,10 +104,22 @@ pub async fn handle(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> Resp
 }
 
 async fn dispatch(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> ApiResult<Response<Body>> {
-    let (version, path) = split_version(request.uri().path())?;
+    let path = request.uri().path();
+    if let Some(clean) = cleaned(path) {
+        return Ok(respond::moved(&clean, request.uri().query()));
+    }
+    let (version, path) = match split_version(path) {
+        Ok(found) => found,
+        Err(error) if error.message.contains("too old") => return Ok(respond::plain_error(&error)),
+        Err(error) => return Err(error),
+    };
+    if *request.method() == Method::OPTIONS {
+        return Ok(respond::ok());
+    }
     let segments = path
+        .strip_prefix('/')
+        .unwrap_or(path)
         .split('/')
-        .filter(|segment| !segment.is_empty())
         .map(|segment| percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned())
         // A name may carry its slashes encoded (`a%2Fb`); routes see them as any other slash.
         .flat_map(|segment| segment.split('/').map(ToOwned::to_owned).collect::<Vec<_>>())
@@ -110,11 +129,14 @@ async fn dispatch(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> ApiRes
     let method = request.method().clone();
     let context = Context { api, method, version, query, request };
     match segments.split_first() {
+        // No route ends with a slash.
+        Some(_) if segments.last().is_some_and(|last| last.is_empty()) => Err(page_not_found()),
         Some((&"containers", rest)) => containers::route(context, rest).await,
         Some((&"commit", [])) => containers::commit(context).await,
         Some((&"exec", rest)) => exec::route(context, rest).await,
         Some((&("images" | "build" | "distribution"), _)) => images::route(context, &segments).await,
         Some((&"networks", rest)) => networks::route(context, rest).await,
+        Some((&"plugins", rest)) => plugins::route(&context, rest),
         Some((&"volumes", rest)) => volumes::route(context, rest).await,
         Some((&("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), _)) => {
             swarm::route(context, &segments).await
@@ -123,9 +145,29 @@ async fn dispatch(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> ApiRes
     }
 }
 
+/// The path without empty, `.` and `..` segments, if it has any; such requests are redirected (gorilla/mux `cleanPath`).
+fn cleaned(path: &str) -> Option<String> {
+    let dirty = path.contains("//") || path.split('/').any(|segment| segment == "." || segment == "..");
+    if !dirty {
+        return None;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            segment => kept.push(segment),
+        }
+    }
+    let end = if path.ends_with('/') && !kept.is_empty() { "/" } else { "" };
+    Some(format!("/{}{end}", kept.join("/")))
+}
+
 /// Takes `/v1.NN` off a path and refuses versions outside the range that Docker 28 accepts.
 fn split_version(path: &str) -> ApiResult<(Version, &str)> {
-    let unversioned = (Version::parse(API_VERSION).unwrap_or(Version(1, 50)), path);
+    let unversioned = (Version::parse(API_VERSION).unwrap_or(Version(1, 51)), path);
     let Some(rest) = path.strip_prefix("/v") else { return Ok(unversioned) };
     let (text, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     // `/volumes` begins with `/v` too.
@@ -149,8 +191,9 @@ fn split_version(path: &str) -> ApiResult<(Version, &str)> {
 struct Version(u16, u16);
 
 impl Version {
+    /// Digits and dots, as Docker's routes have it; a missing number is 0.
     fn parse(text: &str) -> Option<Self> {
-        let (major, minor) = text.split_once('.')?;
+        let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
         Some(Self(major.parse().ok()?, minor.parse().ok()?))
     }
 }
@@ -169,10 +212,20 @@ mod tests {
         assert_eq!(refusal("/v1.43/_ping"), Ok("/_ping".to_owned()));
         assert_eq!(refusal("/volumes"), Ok("/volumes".to_owned()));
         assert_eq!(refusal("/_ping"), Ok("/_ping".to_owned()));
+        assert_eq!(refusal("/v1.4x/_ping"), Ok("/v1.4x/_ping".to_owned()));
         assert_eq!(
             refusal("/v1.60/info"),
-            Err("client version 1.60 is too new. Maximum supported API version is 1.50".to_owned())
+            Err(format!("client version 1.60 is too new. Maximum supported API version is {API_VERSION}"))
         );
-        assert!(refusal("/v1.12/info").is_err_and(|text| text.starts_with("client version 1.12 is too old.")));
+        for path in ["/v1.12/info", "/v1/info"] {
+            assert!(refusal(path).is_err_and(|text| text.contains(" is too old.")), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_with_empty_segments_are_redirected() {
+        assert_eq!(cleaned("/v1.50/containers//json").as_deref(), Some("/v1.50/containers/json"));
+        assert_eq!(cleaned("/a/./b/../c/").as_deref(), Some("/a/c/"));
+        assert_eq!(cleaned("/containers/json/"), None);
     }
 }

@@ -28,11 +28,11 @@ impl Query {
         self.flag_or(key, false)
     }
 
-    /// A number; what is not one is a 400 in Go's words.
+    /// A number; what is not one is a 500 in Go's words.
     pub(super) fn number<T: std::str::FromStr>(&self, key: &str) -> ApiResult<Option<T>> {
         self.get(key)
             .map(|text| {
-                text.parse().map_err(|_| ApiError::invalid(format!("strconv.Atoi: parsing \"{text}\": invalid syntax")))
+                text.parse().map_err(|_| ApiError::system(format!("strconv.Atoi: parsing \"{text}\": invalid syntax")))
             })
             .transpose()
     }

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::{Method, Request, body::Incoming};
 use serde::de::DeserializeOwned;
 
-use super::{Version, body, query::Query};
+use super::{Version, body, go_json, query::Query};
 
 /// JSON bodies larger than this are refused; the largest real one (a service with configs) is far smaller.
 const JSON_LIMIT: usize = 16 * 1024 * 1024;
@@ -26,17 +26,24 @@ pub(super) struct Context {
 impl Context {
     /// Reads a JSON body.
     pub(super) async fn json<T: DeserializeOwned>(&mut self) -> ApiResult<T> {
-        let bytes = self.bytes().await?;
-        if bytes.is_empty() {
-            return Err(ApiError::invalid("invalid JSON: got EOF while reading request body"));
+        match self.optional_json().await? {
+            Some(value) => Ok(value),
+            None => Err(ApiError::invalid("invalid JSON: got EOF while reading request body")),
         }
-        decode(&bytes)
     }
 
     /// Reads a JSON body that may be missing.
     pub(super) async fn json_or_default<T: DeserializeOwned + Default>(&mut self) -> ApiResult<T> {
+        Ok(self.optional_json().await?.unwrap_or_default())
+    }
+
+    async fn optional_json<T: DeserializeOwned>(&mut self) -> ApiResult<Option<T>> {
         let bytes = self.bytes().await?;
-        if bytes.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { decode(&bytes) }
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        check_content_type(self.header("content-type").unwrap_or_default())?;
+        decode(&bytes)
     }
 
     pub(super) async fn bytes(&mut self) -> ApiResult<bytes::Bytes> {
@@ -85,6 +92,66 @@ impl Context {
     }
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
-    serde_json::from_slice(bytes).map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))
+/// Docker takes bodies only as `application/json`, with any parameters.
+fn check_content_type(header: &str) -> ApiResult<()> {
+    let kind = header.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(ApiError::invalid(if kind.is_empty() {
+        format!("malformed Content-Type header ({header}): mime: no media type")
+    } else {
+        format!("unsupported Content-Type header ({header}): must be 'application/json'")
+    }))
+}
+
+/// `None` when there is nothing but white space.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<Option<T>> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<serde_json::Value>();
+    let value = match values.next() {
+        None => return Ok(None),
+        Some(Err(error)) if error.is_eof() => return Err(ApiError::invalid("invalid JSON: unexpected EOF")),
+        Some(Err(error)) => return Err(ApiError::invalid(format!("invalid JSON: {error}"))),
+        Some(Ok(value)) => value,
+    };
+    if bytes[values.byte_offset()..].iter().any(|byte| !byte.is_ascii_whitespace()) {
+        return Err(ApiError::invalid("unexpected content after JSON"));
+    }
+    go_json::from_value(value).map(Some).map_err(|error| {
+        let text = error.to_string();
+        // A value that Docker itself checks is refused without mention of JSON.
+        ApiError::invalid(if text.starts_with("json: ") { format!("invalid JSON: {text}") } else { text })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use docklab_api::models::VolumeCreateOptions;
+
+    use super::*;
+
+    #[test]
+    fn bodies_are_json_and_say_so() {
+        assert_eq!(check_content_type("Application/JSON; charset=utf-8"), Ok(()));
+        let refusal = |header| check_content_type(header).map_err(|error| error.message);
+        assert_eq!(refusal(""), Err("malformed Content-Type header (): mime: no media type".to_owned()));
+        assert_eq!(
+            refusal("text/plain"),
+            Err("unsupported Content-Type header (text/plain): must be 'application/json'".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_body_is_one_whole_value() {
+        let read = |text: &str| {
+            decode::<VolumeCreateOptions>(text.as_bytes())
+                .map(|body| body.map(|body| body.name))
+                .map_err(|error| error.message)
+        };
+        assert_eq!(read(r#"{"name":"v"} "#), Ok(Some(Some("v".to_owned()))));
+        assert_eq!(read(" "), Ok(None));
+        assert_eq!(read("null"), Ok(Some(None)));
+        assert_eq!(read("{"), Err("invalid JSON: unexpected EOF".to_owned()));
+        assert_eq!(read("{} x"), Err("unexpected content after JSON".to_owned()));
+    }
 }

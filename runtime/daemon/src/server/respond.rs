@@ -11,6 +11,28 @@ pub(super) fn error(error: &ApiError, is_head: bool) -> Response<Body> {
     with_type(status, "application/json", if is_head { body::empty() } else { body::full(text) })
 }
 
+/// An error as Go's `http.Error` writes it: what clients older than any supported version get.
+pub(super) fn plain_error(error: &ApiError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_type(status, "text/plain; charset=utf-8", body::full(error.message.clone() + "\n"))
+}
+
+/// An error of an attachment: Docker has taken the connection over by then and writes the text as output.
+pub(super) fn stream_error(error: &ApiError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_type(status, "application/vnd.docker.raw-stream", body::full(error.message.clone() + "\r\n"))
+}
+
+/// A redirect of a path that is not clean.
+pub(super) fn moved(path: &str, query: Option<&str>) -> Response<Body> {
+    let mut response = with_status(StatusCode::MOVED_PERMANENTLY);
+    let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    if let Ok(target) = header::HeaderValue::from_str(&target) {
+        response.headers_mut().insert(header::LOCATION, target);
+    }
+    response
+}
+
 pub(super) fn json<T: Serialize>(value: &T) -> ApiResult<Response<Body>> {
     json_with(StatusCode::OK, value)
 }

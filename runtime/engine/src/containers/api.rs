@@ -140,11 +140,11 @@ impl ContainerApi for Engine {
         &self,
         id: &str,
         path: &str,
-        _no_overwrite_dir_non_dir: bool,
+        no_overwrite_dir_non_dir: bool,
         tar: ByteStream,
     ) -> ApiResult<()> {
         let container = self.container(id)?;
-        self.upload(&container, path, tar).await
+        self.upload(&container, path, no_overwrite_dir_non_dir, tar).await
     }
     async fn prune_containers(&self, filters: Filters) -> ApiResult<ContainerPruneResponse> {
         self.prune_stopped(filters).await

@@ -5,7 +5,11 @@ use docklab_host::{FileKind, FileStat, HostError, Root};
 use futures::StreamExt;
 use jiff::Timestamp;
 
-use super::{Container, mounts::clean};
+use super::{
+    Container,
+    mounts::clean,
+    record::{MountKind, Mountpoint},
+};
 use crate::{Engine, HostResultExt, api_error, time};
 
 /// Links that are followed before a path counts as a loop.
@@ -58,37 +62,88 @@ fn path_stat(stat: &FileStat, name: &str) -> PathStat {
     }
 }
 
+/// Where a path of a container is found: in its own file system, or in a mount that is not there while it does not run.
+struct Place {
+    root: Root,
+    /// What stands in the container before paths of `root`; empty for the container's own file system.
+    prefix: String,
+}
+
+impl Place {
+    /// The path within `root`.
+    fn inside<'a>(&self, path: &'a str) -> &'a str {
+        match path.strip_prefix(self.prefix.as_str()) {
+            Some("") | None => "/",
+            Some(rest) => rest,
+        }
+    }
+}
+
+/// The mount that `path` (clean) lies in, if it is a volume or a bind: the one with the longest target.
+fn mount_of(mounts: &[Mountpoint], path: &str) -> Option<Place> {
+    let beneath = |target: &str| path == target || path.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'));
+    let mount = mounts.iter().filter(|mount| beneath(&mount.target)).max_by_key(|mount| mount.target.len())?;
+    let called = name_of(&mount.target).to_owned();
+    let root = match mount.kind {
+        MountKind::Volume => Root::Volume { name: mount.name.clone(), called },
+        MountKind::Bind => Root::Directory { path: mount.source.clone(), called },
+        MountKind::Tmpfs => return None,
+    };
+    Some(Place { root, prefix: mount.target.clone() })
+}
+
 impl Engine {
+    fn place(container: &Container, path: &str) -> Place {
+        container.read(|record| {
+            let mount = if record.state.has_process() { None } else { mount_of(&record.mounts, path) };
+            mount.unwrap_or_else(|| Place { root: Root::Container(record.id.clone()), prefix: String::new() })
+        })
+    }
+
     async fn stat_in(&self, container: &Container, path: &str) -> ApiResult<FileStat> {
         let missing =
             || ApiError::not_found(format!("Could not find the file {path} in container {}", container.name()));
         if path.is_empty() {
             return Err(ApiError::invalid("missing path"));
         }
-        match self.host.stat(&Root::Container(container.id.clone()), &clean(path)).await {
-            Ok(Some(stat)) => Ok(stat),
-            Ok(None) | Err(HostError::NoSuchFile(_) | HostError::NotADirectory(_)) => Err(missing()),
-            Err(error) => Err(api_error(error)),
+        let clean = clean(path);
+        let place = Self::place(container, &clean);
+        let mut stat = match self.host.stat(&place.root, place.inside(&clean)).await {
+            Ok(Some(stat)) => stat,
+            Ok(None) | Err(HostError::NoSuchFile(_) | HostError::NotADirectory(_)) => return Err(missing()),
+            Err(error) => return Err(api_error(error)),
+        };
+        stat.path = format!("{}{}", place.prefix, if stat.path == "/" { "" } else { stat.path.as_str() });
+        if stat.path.is_empty() {
+            "/".clone_into(&mut stat.path);
         }
+        Ok(stat)
     }
 
     pub(crate) async fn path_stat(&self, container: &Arc<Container>, path: &str) -> ApiResult<PathStat> {
         let stat = self.stat_in(container, path).await?;
+        self.follow_slash(container, path, &stat).await?;
         Ok(path_stat(&stat, name_of(path)))
+    }
+
+    /// A trailing `/.` or `/` asks for what a link leads to, as with `ls`, and for a directory.
+    async fn follow_slash(&self, container: &Container, path: &str, stat: &FileStat) -> ApiResult<FileStat> {
+        if !path.ends_with('/') && !path.ends_with("/.") {
+            return Ok(stat.clone());
+        }
+        let resolved = self.resolve_links(container, stat.clone()).await?;
+        if resolved.kind != FileKind::Directory {
+            return Err(ApiError::system(format!("lstat {path}: not a directory")));
+        }
+        Ok(resolved)
     }
 
     /// `docker cp CONTAINER:path -`.
     pub(crate) async fn download(&self, container: &Arc<Container>, path: &str) -> ApiResult<(PathStat, ByteStream)> {
         let stat = self.stat_in(container, path).await?;
-        // A trailing `/.` or `/` asks for a link's target, as `ls` does.
-        let mut resolved = stat.clone();
-        if path.ends_with('/') || path.ends_with("/.") {
-            resolved = self.resolve_links(container, stat.clone()).await?;
-            if resolved.kind != FileKind::Directory {
-                return Err(ApiError::invalid("extraction point is not a directory"));
-            }
-        }
-        let archive = self.host.archive(&Root::Container(container.id.clone()), &resolved.path).await.api()?;
+        let resolved = self.follow_slash(container, path, &stat).await?;
+        let place = Self::place(container, &resolved.path);
+        let archive = self.host.archive(&place.root, place.inside(&resolved.path)).await.api()?;
         self.container_event(container, "archive-path", &[]);
         Ok((path_stat(&stat, name_of(path)), archive.map(HostResultExt::api).boxed()))
     }
@@ -104,7 +159,13 @@ impl Engine {
     }
 
     /// `docker cp - CONTAINER:path`.
-    pub(crate) async fn upload(&self, container: &Arc<Container>, path: &str, tar: ByteStream) -> ApiResult<()> {
+    pub(crate) async fn upload(
+        &self,
+        container: &Arc<Container>,
+        path: &str,
+        keep_kinds: bool,
+        tar: ByteStream,
+    ) -> ApiResult<()> {
         let stat = self.stat_in(container, path).await?;
         let directory = self.resolve_links(container, stat).await?;
         if directory.kind != FileKind::Directory {
@@ -113,10 +174,18 @@ impl Engine {
         if container.read(|record| record.host_config.readonly_rootfs == Some(true))
             && !container.read(|record| record.mounts.iter().any(|mount| directory.path.starts_with(&mount.target)))
         {
-            return Err(ApiError::forbidden("container rootfs is marked read-only"));
+            return Err(ApiError::invalid("container rootfs is marked read-only"));
         }
         let tar = tar.map(|piece| piece.map_err(|error| HostError::Other(error.message))).boxed();
-        self.host.extract(&container.id, &directory.path, tar).await.api()?;
+        let place = Self::place(container, &directory.path);
+        match self.host.extract(&place.root, place.inside(&directory.path), keep_kinds, tar).await {
+            Ok(()) => {}
+            // Docker only ever sees that it ended too soon.
+            Err(HostError::InvalidTar(text)) if text.contains("failed to read entire block") => {
+                return Err(ApiError::system("unexpected EOF"));
+            }
+            Err(error) => return Err(api_error(error)),
+        }
         self.container_event(container, "extract-to-dir", &[]);
         Ok(())
     }
@@ -144,6 +213,28 @@ fn name_of(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_found_in_the_mount_that_covers_it() {
+        let bind = |source: &str, target: &str| Mountpoint {
+            source: source.to_owned(),
+            ..crate::containers::mounts::blank(MountKind::Bind, target)
+        };
+        let mounts = [bind("/host/a", "/vol"), bind("/host/b", "/vol/deep")];
+        let found = |path: &str| {
+            let place = mount_of(&mounts, path)?;
+            let inside = place.inside(path).to_owned();
+            match place.root {
+                Root::Directory { path, called } => Some((path, called, inside)),
+                _ => None,
+            }
+        };
+        let owned = |a: &str, b: &str, c: &str| Some((a.to_owned(), b.to_owned(), c.to_owned()));
+        assert_eq!(found("/vol"), owned("/host/a", "vol", "/"));
+        assert_eq!(found("/vol/x/y"), owned("/host/a", "vol", "/x/y"));
+        assert_eq!(found("/vol/deep/z"), owned("/host/b", "deep", "/z"));
+        assert_eq!(found("/volume"), None);
+    }
 
     #[test]
     fn links_are_followed_from_their_directory() {

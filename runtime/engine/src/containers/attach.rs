@@ -74,7 +74,9 @@ impl Engine {
                 container.id
             )));
         }
-        let keys = DetachKeys::parse(options.detach_keys.as_deref().unwrap_or(""))?;
+        let keys = options.detach_keys.as_deref().unwrap_or("");
+        let keys =
+            DetachKeys::parse(keys).map_err(|_| ApiError::invalid(format!("Invalid detach keys ({keys}) provided")))?;
         let past = if options.logs {
             let query = Logs {
                 stdout: options.stdout,

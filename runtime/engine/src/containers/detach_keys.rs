@@ -1,3 +1,4 @@
+use base64::Engine as _;
 use docklab_api::{ApiError, ApiResult};
 
 /// ctrl-p ctrl-q.
@@ -35,6 +36,11 @@ impl DetachKeys {
             keys.push(key);
         }
         Ok(Self { keys, matched: 0 })
+    }
+
+    /// The keys' bytes as the API shows them.
+    pub(crate) fn base64(&self) -> String {
+        base64::engine::general_purpose::STANDARD.encode(&self.keys)
     }
 
     /// What of `input` goes to the process, and whether the sequence is complete. Keys that turn out not to be the

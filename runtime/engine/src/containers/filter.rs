@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{MountKind, health_word, record::Record};
 use crate::{Engine, ports::ContainerPort, short_id};
 
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 15] = [
     "ancestor",
     "before",
     "exited",
@@ -22,7 +22,6 @@ const KNOWN: [&str; 16] = [
     "since",
     "status",
     "volume",
-    "until",
 ];
 const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
@@ -34,26 +33,14 @@ pub(crate) struct ContainerFilter {
     before: Option<Timestamp>,
     since: Option<Timestamp>,
     ancestors: Option<HashSet<String>>,
+    is_task: Option<bool>,
     publish: Vec<(u16, u16, String)>,
     expose: Vec<(u16, u16, String)>,
 }
 
-/// Docker matches names as patterns; of these, `^` and `$` are what people use.
+/// Docker matches names and IDs as regular expressions; what is none only matches itself.
 pub(crate) fn pattern(pattern: &str, text: &str) -> bool {
-    let (anchored, rest) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let (ending, rest) = match rest.strip_suffix('$') {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    match (anchored, ending) {
-        (true, true) => text == rest,
-        (true, false) => text.starts_with(rest),
-        (false, true) => text.ends_with(rest),
-        (false, false) => text.contains(rest),
-    }
+    pattern == text || regex_lite::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
 }
 
 fn port_ranges(values: &[String], key: &str) -> ApiResult<Vec<(u16, u16, String)>> {
@@ -64,7 +51,9 @@ fn port_ranges(values: &[String], key: &str) -> ApiResult<Vec<(u16, u16, String)
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             match (first.parse(), last.parse()) {
                 (Ok(first), Ok(last)) => Ok((first, last, protocol.to_owned())),
-                _ => Err(ApiError::invalid(format!("invalid port number: '{value}' in filter '{key}'"))),
+                _ => Err(ApiError::system(format!(
+                    "error while looking up for {key} {value}: strconv.ParseUint: parsing \"{range}\": invalid syntax"
+                ))),
             }
         })
         .collect()
@@ -83,13 +72,20 @@ impl Engine {
         }
         for health in filters.get("health") {
             if !HEALTH.contains(&health.as_str()) {
-                return Err(ApiError::invalid(format!("invalid filter 'health={health}'")));
+                return Err(ApiError::invalid(format!(
+                    "invalid filter 'health={health}': invalid value for health ({health}): must be one of none, starting, \
+                     healthy, unhealthy"
+                )));
             }
         }
         let mut exited = Vec::new();
         for code in filters.get("exited") {
             let parsed = code.parse();
-            exited.push(parsed.map_err(|_| ApiError::invalid(format!("invalid filter 'exited={code}'")))?);
+            exited.push(parsed.map_err(|_| {
+                ApiError::invalid(format!(
+                    "invalid filter 'exited={code}': strconv.Atoi: parsing \"{code}\": invalid syntax"
+                ))
+            })?);
         }
         let created = |key: &str| -> ApiResult<Option<Timestamp>> {
             match filters.get(key).first() {
@@ -103,9 +99,10 @@ impl Engine {
             let names = filters.get("ancestor").iter();
             names.filter_map(|name| self.images.resolve(name).ok()).map(|image| image.id).collect()
         });
+        let is_task = filters.boolean("is-task")?;
         let publish = port_ranges(filters.get("publish"), "publish")?;
         let expose = port_ranges(filters.get("expose"), "expose")?;
-        Ok(ContainerFilter { filters, exited, before, since, ancestors, publish, expose })
+        Ok(ContainerFilter { filters, exited, before, since, ancestors, is_task, publish, expose })
     }
 
     fn descends(&self, record: &Record, ancestors: &HashSet<String>) -> bool {
@@ -143,9 +140,8 @@ impl Engine {
                         || !endpoint.network_id.is_empty() && short_id(&endpoint.network_id) == network
                 })
             })
-            && filters.any("is-task", |value| {
-                let task = labels.is_some_and(|labels| labels.contains_key("com.docker.swarm.task.id"));
-                matches!(value, "true" | "1") == task
+            && filter.is_task.is_none_or(|wanted| {
+                wanted == labels.is_some_and(|labels| labels.contains_key("com.docker.swarm.task.id"))
             })
             && self.ports_match(filter, record)
     }
@@ -154,20 +150,18 @@ impl Engine {
         let within = |ranges: &[(u16, u16, String)], number: u16, protocol: &str| {
             ranges.iter().any(|(first, last, wanted)| (*first..=*last).contains(&number) && wanted == protocol)
         };
-        let published = filter.publish.is_empty()
-            || record
-                .ports
-                .iter()
-                .any(|port| within(&filter.publish, port.host_port, crate::ports::protocol_name(port.protocol)));
-        let exposed = filter.expose.is_empty()
-            || record.config.exposed_ports.iter().flat_map(|ports| ports.keys()).any(|port| {
-                ContainerPort::parse(port)
-                    .is_ok_and(|port| within(&filter.expose, port.number, crate::ports::protocol_name(port.protocol)))
-            })
-            || record
-                .ports
-                .iter()
-                .any(|port| within(&filter.expose, port.container_port, crate::ports::protocol_name(port.protocol)));
-        published && exposed
+        // Only a container with a network has ports, published or only exposed, and one of either kind is enough.
+        if filter.publish.is_empty() && filter.expose.is_empty() {
+            return true;
+        }
+        let open = record.ports.iter().any(|port| {
+            let protocol = crate::ports::protocol_name(port.protocol);
+            within(&filter.publish, port.host_port, protocol) || within(&filter.expose, port.container_port, protocol)
+        });
+        let exposed = record.config.exposed_ports.iter().flat_map(|ports| ports.keys()).any(|port| {
+            ContainerPort::parse(port)
+                .is_ok_and(|port| within(&filter.expose, port.number, crate::ports::protocol_name(port.protocol)))
+        });
+        open || exposed && !record.sandbox.is_empty()
     }
 }

@@ -42,7 +42,8 @@ impl Engine {
             |error: ApiError| ApiError::new(error.status, format!("cannot kill container: {name}: {}", error.message));
         let container = self.container(name).map_err(wrap)?;
         let signal = match signal {
-            None | Some("" | "0") => SIGKILL,
+            None | Some("") => SIGKILL,
+            Some("0") => return Err(wrap(ApiError::invalid("invalid signal: 0"))),
             Some(text) => signals::parse(text).map_err(wrap)?,
         };
         let mut progress = container.progress.subscribe();

@@ -193,11 +193,8 @@ impl Engine {
     /// `docker ps`, newest first.
     pub(crate) async fn list(&self, options: ListContainers) -> ApiResult<Vec<ContainerSummary>> {
         let limit = options.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
-        // Asking for states or codes, or for the newest N, means stopped ones too.
-        let all = options.all
-            || limit.is_some()
-            || !options.filters.get("status").is_empty()
-            || !options.filters.get("exited").is_empty();
+        // Asking for states, or for the newest N, means stopped ones too.
+        let all = options.all || limit.is_some() || !options.filters.get("status").is_empty();
         let filter = self.container_filter(options.filters)?;
         let now = self.host.now();
         let mut found: Vec<(Timestamp, ContainerSummary)> = Vec::new();

@@ -9,7 +9,7 @@ use docklab_host::TmpfsOptions;
 use super::record::{MountKind, Mountpoint};
 use crate::{Engine, HostResultExt, names};
 
-fn blank(kind: MountKind, target: &str) -> Mountpoint {
+pub(crate) fn blank(kind: MountKind, target: &str) -> Mountpoint {
     Mountpoint {
         kind,
         name: String::new(),

@@ -30,7 +30,7 @@ impl Engine {
 
     pub(crate) async fn unpause(&self, container: &Arc<Container>) -> ApiResult<()> {
         if container.read(|record| !record.state.paused) {
-            return Err(ApiError::conflict(format!("Container {} is not paused", container.id)));
+            return Err(ApiError::system(format!("Container {} is not paused", container.id)));
         }
         self.host.resume(&container.id).await.api()?;
         container.write(|record| record.state.paused = false);

@@ -17,7 +17,9 @@ impl Engine {
             return Err(ApiError::invalid("Renaming a container with the same name as its current name"));
         }
         self.reserve_name(name, &container.id).map_err(|mut error| {
-            error.message.insert_str(0, "Error when allocating new name: ");
+            // Docker checks the name with its slash here.
+            let text = error.message.replace("Invalid container name (", "Invalid container name (/");
+            error.message = format!("Error when allocating new name: {text}");
             error
         })?;
         container.write(|record| name.clone_into(&mut record.name));

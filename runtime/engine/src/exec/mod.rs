@@ -11,7 +11,7 @@ use docklab_api::{
     ApiError, ApiResult, Attached, ExecApi, OutputChunk, OutputStream,
     models::{ExecConfig, ExecInspectResponse, ExecStartConfig, ProcessConfig},
 };
-use docklab_host::{ExecSpec, HostError, Process, ProcessSpec, Started, User};
+use docklab_host::{ExecSpec, HostError, Process, ProcessSpec, Root, Started, User};
 use futures::{
     FutureExt, SinkExt, StreamExt,
     channel::mpsc::Receiver,
@@ -29,8 +29,13 @@ use crate::{
     object_id,
 };
 
+/// Bytes of /etc/passwd or /etc/group that are looked at.
+const DATABASE_LIMIT: u64 = 4 << 20;
 /// Chunks that a client may be behind before it slows the command down.
 const BACKLOG: usize = 256;
+/// How long a resize waits for the start of its exec: ten seconds, as Docker does.
+const START_POLLS: u32 = 200;
+const START_POLL: std::time::Duration = std::time::Duration::from_millis(50);
 /// Where the OCI runtime's error text begins.
 const RUNTIME: &str = "OCI runtime exec failed: exec failed: unable to start container process: ";
 
@@ -40,6 +45,8 @@ struct ExecState {
     running: bool,
     exit_code: Option<i32>,
     process: Option<Arc<dyn Process>>,
+    /// Of the process; kept when it has ended.
+    pid: u32,
 }
 
 /// One exec. It does not survive its container's process.
@@ -47,6 +54,7 @@ pub(crate) struct Exec {
     id: String,
     container: Arc<Container>,
     config: ExecConfig,
+    detach_keys: DetachKeys,
     state: Mutex<ExecState>,
 }
 
@@ -54,9 +62,10 @@ impl Exec {
     fn state(&self) -> std::sync::MutexGuard<'_, ExecState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// `cmd arg arg`, as events show it.
+    /// `cmd arg arg`, as events show it: a command without arguments has a space behind it.
     fn command(&self) -> String {
-        self.config.cmd.clone().unwrap_or_default().join(" ")
+        let (first, rest) = self.config.cmd.as_deref().unwrap_or_default().split_first().unzip();
+        format!("{} {}", first.map_or("", String::as_str), rest.unwrap_or_default().join(" "))
     }
     fn tty(&self) -> bool {
         self.config.tty == Some(true)
@@ -85,7 +94,19 @@ fn failure(error: HostError) -> (ApiError, i32) {
         HostError::CommandNotExecutable { .. } | HostError::NotADirectory(_) => {
             (ApiError::invalid(format!("{RUNTIME}{error}")), 126)
         }
+        // A working directory that is not there.
+        HostError::NoSuchFile(_) => (ApiError::invalid(format!("{RUNTIME}{error}")), 127),
         error => (api_error(error), 126),
+    }
+}
+
+/// What a client that holds the connection already gets instead of a command's output.
+fn refused(error: &ApiError, tty: bool) -> Attached {
+    let text = OutputChunk::stdout(format!("{}\r\n", error.message));
+    Attached {
+        output: stream::once(future::ready(Ok(text))).boxed(),
+        input: Box::pin(sink::drain().sink_map_err(|never| match never {})),
+        tty,
     }
 }
 
@@ -110,18 +131,20 @@ impl Engine {
             )));
         }
         if config.cmd.as_ref().is_none_or(Vec::is_empty) {
-            return Err(ApiError::invalid("no exec command specified"));
+            return Err(ApiError::invalid("No exec command specified"));
         }
-        DetachKeys::parse(config.detach_keys.as_deref().unwrap_or(""))?;
+        let keys = config.detach_keys.as_deref().unwrap_or("");
+        let detach_keys =
+            DetachKeys::parse(keys).map_err(|_| ApiError::invalid(format!("Invalid escape keys ({keys}) provided")))?;
         let exec = Arc::new(Exec {
             id: object_id(&*self.host),
             container: Arc::clone(container),
+            detach_keys,
             config,
             state: Mutex::default(),
         });
         self.execs.by_id.lock().unwrap_or_else(PoisonError::into_inner).insert(exec.id.clone(), Arc::clone(&exec));
         container.execs.lock().unwrap_or_else(PoisonError::into_inner).insert(exec.id.clone());
-        self.container_event(container, format!("exec_create: {}", exec.command()), &[("execID", exec.id.clone())]);
         Ok(exec)
     }
 
@@ -174,8 +197,13 @@ impl Engine {
     /// An exec runs once, and only in a container that runs.
     pub(crate) fn claim_exec(&self, exec: &Exec) -> ApiResult<()> {
         let container = &exec.container;
-        if exec.state().started {
-            return Err(ApiError::conflict(format!("exec command {} has already run", exec.id)));
+        let (started, running) = {
+            let state = exec.state();
+            (state.started, state.running)
+        };
+        if started {
+            let what = if running { "is already running" } else { "has already run" };
+            return Err(ApiError::conflict(format!("exec command {} {what}", exec.id)));
         }
         container.running_process()?;
         if container.read(|record| record.state.paused) {
@@ -194,9 +222,17 @@ impl Engine {
     pub(crate) async fn run_exec(&self, exec: &Arc<Exec>, console_size: Option<&Vec<usize>>) -> ApiResult<Started> {
         let container = &exec.container;
         exec.state().running = true;
+        if exec.config.working_dir.as_deref().is_some_and(|cwd| !cwd.is_empty() && !cwd.starts_with('/')) {
+            self.exec_ended(exec, 128);
+            return Err(ApiError::invalid("OCI runtime exec failed: exec failed: Cwd must be an absolute path"));
+        }
         match self.host.exec(&container.id, &Self::exec_spec(exec, console_size)).await {
             Ok(started) => {
-                exec.state().process = Some(Arc::clone(&started.process));
+                {
+                    let mut state = exec.state();
+                    state.process = Some(Arc::clone(&started.process));
+                    state.pid = started.process.pid();
+                }
                 let id = [("execID", exec.id.clone())];
                 self.container_event(container, format!("exec_start: {}", exec.command()), &id);
                 Ok(started)
@@ -254,9 +290,8 @@ impl Engine {
         process: Arc<dyn Process>,
         input: Receiver<Bytes>,
         output: OutputStream,
-    ) -> ApiResult<OutputStream> {
-        let keys =
-            if exec.tty() { Some(DetachKeys::parse(exec.config.detach_keys.as_deref().unwrap_or(""))?) } else { None };
+    ) -> OutputStream {
+        let keys = exec.tty().then(|| exec.detach_keys.clone());
         let (detached, on_detach) = tokio::sync::oneshot::channel::<()>();
         let engine = self.clone();
         let exec = Arc::clone(exec);
@@ -272,7 +307,29 @@ impl Engine {
             Ok(()) => Either::Left(future::ready(())),
             Err(_) => Either::Right(future::pending()),
         });
-        Ok(output.take_until(stop).boxed())
+        output.take_until(stop).boxed()
+    }
+}
+
+impl Engine {
+    /// Refuses a user or group that the container's own files do not know, before anything is started.
+    async fn check_user(&self, container: &Container, user: &str) -> ApiResult<()> {
+        let (name, group) = user.split_once(':').unwrap_or((user, ""));
+        for (name, file, what) in [(name, "/etc/passwd", "user"), (group, "/etc/group", "group")] {
+            if name.is_empty() || name.parse::<u32>().is_ok() {
+                continue;
+            }
+            let root = Root::Container(container.id.clone());
+            let content = self.host.read_file(&root, file, DATABASE_LIMIT).await.api()?.unwrap_or_default();
+            let known = String::from_utf8_lossy(&content).lines().any(|line| line.split(':').next() == Some(name));
+            if !known {
+                let file = file.trim_start_matches("/etc/");
+                return Err(ApiError::invalid(format!(
+                    "unable to find {what} {name}: no matching entries in {file} file"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -280,24 +337,30 @@ impl Engine {
 impl ExecApi for Engine {
     async fn create_exec(&self, container: &str, config: ExecConfig) -> ApiResult<String> {
         let container = self.container(container)?;
-        Ok(self.new_exec(&container, config)?.id.clone())
+        let user = config.user.clone().unwrap_or_default();
+        let exec = self.new_exec(&container, config)?;
+        if let Err(error) = self.check_user(&container, &user).await {
+            self.forget_exec(&exec);
+            return Err(error);
+        }
+        let id = [("execID", exec.id.clone())];
+        self.container_event(&container, format!("exec_create: {}", exec.command()), &id);
+        Ok(exec.id.clone())
     }
 
     async fn start_exec(&self, id: &str, config: ExecStartConfig) -> ApiResult<Option<Attached>> {
         let exec = self.execs.find(id)?;
         let detach = config.detach == Some(true);
-        self.claim_exec(&exec)?;
+        // The client says how it reads the output, whatever terminal the command has.
+        let tty = config.tty == Some(true);
+        match self.claim_exec(&exec) {
+            Err(error) if !detach => return Ok(Some(refused(&error, tty))),
+            claimed => claimed?,
+        }
         let started = match self.run_exec(&exec, config.console_size.as_ref()).await {
             Ok(started) => started,
             // The connection is already the command's: what is wrong comes as its output.
-            Err(error) if !detach => {
-                let text = OutputChunk::stdout(format!("{}\r\n", error.message));
-                return Ok(Some(Attached {
-                    output: stream::once(future::ready(Ok(text))).boxed(),
-                    input: Box::pin(sink::drain().sink_map_err(|never| match never {})),
-                    tty: exec.tty(),
-                }));
-            }
+            Err(error) if !detach => return Ok(Some(refused(&error, tty))),
             Err(error) => return Err(error),
         };
         if detach {
@@ -308,10 +371,9 @@ impl ExecApi for Engine {
         let process = Arc::clone(&started.process);
         self.supervise_exec(Arc::clone(&exec), started, Some(sender));
         let output = receive(receiver);
-        let tty = exec.tty();
         if exec.config.attach_stdin == Some(true) {
             let (input, inputs) = input_sink();
-            let output = self.exec_input(&exec, process, inputs, output)?;
+            let output = self.exec_input(&exec, process, inputs, output);
             return Ok(Some(Attached { output, input, tty }));
         }
         Ok(Some(Attached { output, input: Box::pin(sink::drain().sink_map_err(|never| match never {})), tty }))
@@ -324,7 +386,11 @@ impl ExecApi for Engine {
         let state = exec.state();
         Ok(ExecInspectResponse {
             can_remove: Some(false),
-            detach_keys: Some(String::new()),
+            detach_keys: Some(if config.detach_keys.as_deref().unwrap_or("").is_empty() {
+                String::new()
+            } else {
+                exec.detach_keys.base64()
+            }),
             id: Some(exec.id.clone()),
             running: Some(state.running),
             exit_code: state.exit_code.map(i64::from),
@@ -339,16 +405,26 @@ impl ExecApi for Engine {
             open_stderr: Some(config.attach_stderr == Some(true)),
             open_stdout: Some(config.attach_stdout == Some(true)),
             container_id: Some(exec.container.id.clone()),
-            pid: Some(state.process.as_ref().map_or(0, |process| i64::from(process.pid()))),
+            pid: Some(i64::from(state.pid)),
         })
     }
 
     async fn resize_exec(&self, id: &str, rows: u16, columns: u16) -> ApiResult<()> {
         let exec = self.execs.find(id)?;
-        let process = exec.state().process.clone();
-        match process {
-            Some(process) => process.resize(rows, columns).await.api(),
-            None => Err(ApiError::conflict(format!("exec process {id} is not running"))),
+        // Clients resize as soon as they have sent the start.
+        for _ in 0..START_POLLS {
+            let (started, process) = {
+                let state = exec.state();
+                (state.started, state.process.clone())
+            };
+            match process {
+                Some(process) => return process.resize(rows, columns).await.api(),
+                None if started && !exec.state().running => {
+                    return Err(ApiError::conflict(format!("exec process {id} is not running")));
+                }
+                None => self.host.sleep(START_POLL).await,
+            }
         }
+        Err(ApiError::system("timeout waiting for exec session ready"))
     }
 }

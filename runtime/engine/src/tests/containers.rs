@@ -130,10 +130,10 @@ async fn errors_in_dockers_words() {
     500 failed to set up container networking: driver failed programming external connectivity on endpoint clash (<id>): Bind for 0.0.0.0:8080 failed: port is already allocated
     409 cannot kill container: clash: container <clash> is not running
     409 Error when allocating new name: Conflict. The container name "/web" is already in use by container "<web>". You have to remove (or rename) that container to be able to reuse that name.
-    409 Container <web> is not paused
+    500 Container <web> is not paused
     400 Bad parameters: you must choose at least one stream
     409 container <clash> is not running
-    400 no exec command specified
+    400 No exec command specified
     400 invalid mount config for type "bind": bind source path does not exist: /missing
     400 failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: "nosuch": executable file not found in $PATH
     "#);
@@ -265,7 +265,11 @@ async fn execs_report_their_exit_code_and_missing_commands() {
         let text = output(attached.output).await;
         let code = engine.inspect_exec(&exec).await.expect("inspect").exit_code;
         seen.push(format!("{code:?} {}", text.trim_end()));
-        assert_eq!(engine.start_exec(&exec, ExecStartConfig::default()).await.map(|_| ()).unwrap_err().status, 409);
+        // Whoever starts it again is told as its output, or, without one, by the status.
+        let again = engine.start_exec(&exec, ExecStartConfig::default()).await.expect("answered").expect("attached");
+        assert_eq!(output(again.output).await, format!("exec command {exec} has already run\r\n"));
+        let detached = ExecStartConfig { detach: Some(true), ..ExecStartConfig::default() };
+        assert_eq!(engine.start_exec(&exec, detached).await.map(|_| ()).unwrap_err().status, 409);
     }
     insta::assert_snapshot!(seen.join("\n"), @r#"
     Some(0) a
@@ -273,6 +277,25 @@ async fn execs_report_their_exit_code_and_missing_commands() {
     Some(127) OCI runtime exec failed: exec failed: unable to start container process: exec: "nosuch": executable file not found in $PATH
     Some(126) OCI runtime exec failed: exec failed: unable to start container process: exec: "/etc": is a directory
     "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exec_is_read_as_its_start_asks_whatever_terminal_it_has() {
+    let host = FakeHost::new();
+    let engine = open(&host).await;
+    run(&engine, "web", body(&["sleep"])).await;
+    for (has_terminal, reads_raw) in [(true, false), (false, true)] {
+        let config = ExecConfig {
+            cmd: Some(vec!["echo".to_owned(), "a".to_owned()]),
+            tty: Some(has_terminal),
+            attach_stdout: Some(true),
+            ..ExecConfig::default()
+        };
+        let exec = engine.create_exec("web", config).await.expect("exec");
+        let start = ExecStartConfig { tty: Some(reads_raw), ..ExecStartConfig::default() };
+        let attached = engine.start_exec(&exec, start).await.expect("started").expect("attached");
+        assert_eq!(attached.tty, reads_raw);
+    }
 }
 
 #[tokio::test(start_paused = true)]

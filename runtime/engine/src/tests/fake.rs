@@ -258,7 +258,7 @@ impl Layers for FakeHost {
     async fn archive(&self, _: &Root, _: &str) -> HostResult<ByteStream> {
         unsupported()
     }
-    async fn extract(&self, _: &str, _: &str, _: ByteStream) -> HostResult<()> {
+    async fn extract(&self, _: &Root, _: &str, _: bool, _: ByteStream) -> HostResult<()> {
         unsupported()
     }
     async fn read_file(&self, _: &Root, _: &str, _: u64) -> HostResult<Option<Bytes>> {

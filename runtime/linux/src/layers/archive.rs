@@ -133,14 +133,15 @@ fn writer<'a, W: Write>(stack: &'a Stack, output: W) -> Writer<'a, W> {
     Writer { stack, builder: tar::Builder::new(output), links: HashMap::new() }
 }
 
-/// A tar of the file or tree at `path`, whose entries begin with the path's last component.
-pub(crate) fn archive(stack: &Stack, path: &Path, output: impl Write) -> HostResult<()> {
+/// A tar of the file or tree at `path`, whose entries begin with the path's last component; those of the root with `top`.
+pub(crate) fn archive(stack: &Stack, path: &Path, top: &str, output: impl Write) -> HostResult<()> {
     let text = path.as_os_str().as_bytes();
     // `/directory/.` means what is in it.
     let inside = text.ends_with(b"/.");
     let node = stack.lookup(path, inside)?.ok_or_else(|| HostError::NoSuchFile(path.display().to_string()))?;
     let name: OsString = match path.file_name() {
         Some(name) if !inside => name.to_os_string(),
+        None if !inside => OsStr::new(top).to_os_string(),
         _ => OsStr::new(".").to_os_string(),
     };
     let mut writer = writer(stack, output);

@@ -115,8 +115,11 @@ impl Parts {
     }
 
     /// What `root` shows; `pid` is the first process of a container that runs.
-    fn view(&self, root: &Root, pid: Option<u32>) -> HostResult<Stack> {
+    fn view(&self, root: &Root, pid: Option<u32>, mounted: Option<&Path>) -> HostResult<Stack> {
         match (root, pid) {
+            (Root::Volume { .. } | Root::Directory { .. }, _) => {
+                Stack::open(mounted.into_iter().map(Path::to_path_buf).collect::<Vec<_>>())
+            }
             (Root::Layers(chain), _) => Stack::open(self.store.directories(chain.as_deref())?),
             // With its volumes and everything else that is mounted in it.
             (Root::Container(_), Some(pid)) => Stack::open([format!("/proc/{pid}/root")]),
@@ -133,13 +136,18 @@ impl LinuxHost {
         work: impl FnOnce(Stack) -> HostResult<T> + Send + 'static,
     ) -> HostResult<T> {
         let (root, pid) = (root.clone(), self.running(root));
-        self.inner.layers.run(move |parts| work(parts.view(&root, pid)?)).await
+        let mounted = match &root {
+            Root::Volume { name, .. } => Some(self.inner.volumes.directory(name)?),
+            Root::Directory { path, .. } => Some(PathBuf::from(path)),
+            Root::Layers(_) | Root::Container(_) => None,
+        };
+        self.inner.layers.run(move |parts| work(parts.view(&root, pid, mounted.as_deref())?)).await
     }
 
     fn running(&self, root: &Root) -> Option<u32> {
         match root {
             Root::Container(container) => self.inner.processes.pid(container),
-            Root::Layers(_) => None,
+            Root::Layers(_) | Root::Volume { .. } | Root::Directory { .. } => None,
         }
     }
 }
@@ -259,18 +267,22 @@ impl Layers for LinuxHost {
                 None => Err(HostError::NoSuchFile(path)),
             })
             .await?;
-        Ok(produce(move |output| archive::archive(&stack, Path::new(&path), output)))
+        let top = match root {
+            Root::Volume { called, .. } | Root::Directory { called, .. } => called.clone(),
+            Root::Layers(_) | Root::Container(_) => ".".to_owned(),
+        };
+        Ok(produce(move |output| archive::archive(&stack, Path::new(&path), &top, output)))
     }
 
-    async fn extract(&self, container: &str, path: &str, tar: ByteStream) -> HostResult<()> {
-        let (root, path) = (Root::Container(container.to_owned()), path.to_owned());
+    async fn extract(&self, root: &Root, path: &str, keep_kinds: bool, tar: ByteStream) -> HostResult<()> {
+        let path = path.to_owned();
         let reader = StreamReader::new(Handle::current(), tar);
-        self.look(&root, move |stack| {
+        self.look(root, move |stack| {
             let node = stack.lookup(Path::new(&path), true)?.ok_or_else(|| HostError::NoSuchFile(path.clone()))?;
             if !node.is_directory() {
                 return Err(HostError::NotADirectory(display(&node.path)));
             }
-            Extraction::new(stack, Meaning::Files, node.path).run(reader).map(drop)
+            Extraction::new(stack, Meaning::Files, node.path).keep_kinds(keep_kinds).run(reader).map(drop)
         })
         .await
     }

@@ -66,6 +66,8 @@ pub(crate) struct Extraction {
     meaning: Meaning,
     /// The directory within the stack that entry names are relative to.
     base: PathBuf,
+    /// A directory stays one, and so does everything else.
+    keep_kinds: bool,
     open_directories: HashMap<PathBuf, (PathBuf, Rc<OwnedFd>)>,
     /// Times are set last: what is made in a directory changes them.
     directory_times: BTreeMap<PathBuf, TimeSpec>,
@@ -84,12 +86,38 @@ impl Extraction {
             stack,
             meaning,
             base,
+            keep_kinds: false,
             open_directories: HashMap::new(),
             directory_times: BTreeMap::new(),
             recorder: None,
             recorded: BTreeMap::new(),
             size: 0,
             buffer: vec![0; COPY_BUFFER],
+        }
+    }
+
+    /// Refuses entries that would change a directory into something else, or the other way round.
+    pub(crate) fn keep_kinds(mut self, keep: bool) -> Self {
+        self.keep_kinds = keep;
+        self
+    }
+
+    fn check_kind(&self, path: &Path, kind: EntryType) -> HostResult<()> {
+        if !self.keep_kinds {
+            return Ok(());
+        }
+        let Some(node) = self.stack.lookup(path, false)? else { return Ok(()) };
+        let name = path.strip_prefix(&self.base).unwrap_or(path).display().to_string();
+        let base = display(&self.base);
+        match (node.is_directory(), kind == EntryType::Directory) {
+            // moby names the directory that the archive goes to where one expects the entry.
+            (true, false) => {
+                Err(HostError::Other(format!("cannot overwrite directory {name:?} with non-directory {base:?}")))
+            }
+            (false, true) => {
+                Err(HostError::Other(format!("cannot overwrite non-directory {name:?} with directory {base:?}")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -123,6 +151,7 @@ impl Extraction {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return self.root_entry(kind, &metadata);
         };
+        self.check_kind(&path, kind)?;
         let (parent_path, parent) = self.directory(parent)?;
         if self.meaning == Meaning::Layer && name.as_bytes().starts_with(WHITEOUT_PREFIX) {
             return self.whiteout(&parent_path, &parent, name.as_bytes());

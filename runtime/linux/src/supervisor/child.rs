@@ -200,9 +200,14 @@ fn confine_and_find(
     let identity = Identity::look_up(&process.user)?;
     identity.own_standard_streams();
     let cwd = if process.cwd.is_empty() { "/" } else { &process.cwd };
-    make_directory(cwd)?;
-    std::env::set_current_dir(cwd)
-        .map_err(|error| HostError::other(format!("chdir to cwd (\"{cwd}\") set in config.json failed"), error))?;
+    std::env::set_current_dir(cwd).map_err(|error| {
+        let operation = format!("chdir to cwd (\"{cwd}\") set in config.json failed");
+        match error.kind() {
+            io::ErrorKind::NotFound => HostError::NoSuchFile(operation),
+            io::ErrorKind::NotADirectory => HostError::NotADirectory(operation),
+            _ => HostError::other(operation, error),
+        }
+    })?;
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, which goes next.
     if confinement.no_new_privileges {
         // SAFETY: PR_SET_NO_NEW_PRIVS takes plain numbers and touches no memory of ours.

@@ -88,6 +88,14 @@ impl SimHost {
                 };
                 Ok(View::new(Arc::new(Mutex::new(tree)), Vec::new(), true, clock))
             }
+            Root::Volume { name, .. } => {
+                let volume = lock(&self.node.volumes).get(name).cloned();
+                let volume = volume.ok_or_else(|| HostError::not_found("volume", name))?;
+                Ok(View::new(volume, Vec::new(), false, clock))
+            }
+            Root::Directory { path, .. } => {
+                Err(HostError::Unsupported(format!("a simulated node has no directory {path} of its own to look into")))
+            }
             Root::Container(id) => {
                 let rootfs = self.rootfs(id)?;
                 let running = lock(&self.node.containers).get(id).map(|container| container.space.view.clone());
@@ -254,8 +262,8 @@ impl Layers for SimHost {
         let tar = write_tar(entries.iter().map(|(name, entry)| (name.clone(), Some(entry))))?;
         Ok(body(tar.into()))
     }
-    async fn extract(&self, container: &str, path: &str, tar: ByteStream) -> HostResult<()> {
-        let view = self.root_view(&Root::Container(container.to_owned()))?;
+    async fn extract(&self, root: &Root, path: &str, keep_kinds: bool, tar: ByteStream) -> HostResult<()> {
+        let view = self.root_view(root)?;
         let items = read_tar(&collect(tar).await?)?;
         let directory = view.canonical(&join("/", path)).map_err(|error| file_error(path, error))?;
         if !view.is_directory(&directory) {
@@ -264,6 +272,12 @@ impl Layers for SimHost {
         for (name, item) in items {
             let target = join(&directory, &name);
             let failed = |error| file_error(&target, error);
+            let directory_comes = matches!(&item, Item::Entry(entry) if entry.is_directory());
+            if keep_kinds && view.lstat(&target).is_ok() && view.is_directory(&target) != directory_comes {
+                let (old, new) =
+                    if directory_comes { ("non-directory", "directory") } else { ("directory", "non-directory") };
+                return Err(HostError::Other(format!("cannot overwrite {old} {name:?} with {new} {directory:?}")));
+            }
             if target != "/"
                 && let Some(above) = parent(target.trim_start_matches('/'))
             {

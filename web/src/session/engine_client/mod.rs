@@ -9,7 +9,7 @@ mod system;
 
 use bytes::Bytes;
 use docklab_api::{
-    API_VERSION, ApiError, ApiResult, ByteStream, MessageStream, OutputChunk, OutputStream, wire::FrameDecoder,
+    CLIENT_API_VERSION, ApiError, ApiResult, ByteStream, MessageStream, OutputChunk, OutputStream, wire::FrameDecoder,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Serialize, de::DeserializeOwned};
@@ -101,7 +101,7 @@ impl EngineClient {
             headers.push(("Content-Type", content_type.to_owned()));
             body
         });
-        let url = format!("{}/v{API_VERSION}{path}{}", self.base, query.0);
+        let url = format!("{}/v{CLIENT_API_VERSION}{path}{}", self.base, query.0);
         let response = browser::fetch(FetchRequest { method, url, headers, body }).await.map_err(lost)?;
         if response.status < 400 {
             return Ok(response);

@@ -68,6 +68,9 @@ pub(crate) async fn body(context: &Context, call: &Invocation) -> CliResult<Valu
         "PublishAllPorts": flags.is_set("publish-all"), "Privileged": flags.is_set("privileged"),
         "ReadonlyRootfs": flags.is_set("read-only"), "LogConfig": {"Type": flags.text("log-driver"),
         "Config": labels(&flags.list("log-opt"))},
+        // Docker's client sends these as empty lists, and inspect shows them as they were sent.
+        "Dns": [], "DnsOptions": [], "DnsSearch": [], "Devices": [], "Ulimits": [], "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceReadIOps": [], "BlkioDeviceWriteIOps": [],
     });
     let set = |object: &mut Value, key: &str, value: Value| {
         if let Some(map) = object.as_object_mut() {
