@@ -1,11 +1,12 @@
 //! The diagrams: drawn by hand in SVG, from the same objects that the checks read.
 
 pub mod host;
+pub mod layers;
 
 use docklab_scenario::Diagram;
 
 /// The diagrams of this page, in the order of their tabs.
-pub const OFFERED: &[Diagram] = &[Diagram::Host];
+pub const OFFERED: &[Diagram] = &[Diagram::Host, Diagram::Layers];
 
 /// What a diagram's tab says.
 pub fn title(diagram: Diagram) -> &'static str {

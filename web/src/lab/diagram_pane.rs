@@ -9,6 +9,7 @@ use crate::{
     diagram::{
         self,
         host::{HostDiagram, HostTable},
+        layers::LayersPane,
     },
     session::SharedSession,
 };
@@ -78,13 +79,16 @@ pub(super) fn DiagramPane(props: &DiagramPaneProps) -> Html {
                 <span class="segments" role="group" aria-label="Show as">{ show(false, "Diagram") }{ show(true, "Table") }</span>
             </div>
             <div class="diagram-main">
-                <div class="diagram-stage">
-                    { match (shown, view, *as_table) {
-                        (_, None, _) => html! { <p class="waiting">{ "Waiting for the engine…" }</p> },
-                        (_, Some(view), true) => html! { <HostTable {view} on_select={on_select} /> },
-                        (_, Some(view), false) => html! { <HostDiagram {view} selected={(*selected).clone()} {on_select} /> },
-                    } }
-                </div>
+                { match (shown, view, *as_table) {
+                    (_, None, _) => html! { <div class="diagram-stage"><p class="waiting">{ "Waiting for the engine…" }</p></div> },
+                    (Diagram::Layers, Some(_), as_table) => html! {
+                        <LayersPane session={props.session.clone()} node={node.clone()} epoch={props.state.epoch} {as_table} on_inspect={on_select} />
+                    },
+                    (_, Some(view), true) => html! { <div class="diagram-stage"><HostTable {view} on_select={on_select} /></div> },
+                    (_, Some(view), false) => html! {
+                        <div class="diagram-stage"><HostDiagram {view} selected={(*selected).clone()} {on_select} /></div>
+                    },
+                } }
                 if let Some(container) = container {
                     <Details session={props.session.clone()} {node} {container} on_close={close} />
                 }

@@ -11,6 +11,7 @@ use docklab_api::{
 };
 use futures::{StreamExt as _, future::join_all};
 
+pub(crate) use view::STAND_IN_LABEL;
 pub use view::{
     ContainerState, ContainerView, Endpoint, HostFacts, ImageView, Namespace, NetworkView, NodeView, PortView, Sharing,
     human_size, short_id,
