@@ -1,7 +1,7 @@
 //! Learn containers by running them: labs, a container runtime, a simulator.
 //!
-//! One binary, three names: `docklab` with its subcommands, `docker` when it is called so (or as `docklab docker`), and
-//! the supervisor beside every container.
+//! One binary, several names: `docklab` with its subcommands, `docker` when it is called so (or as `docklab docker`),
+//! `poweroff` in a node, and the names of the processes that containers and nodes consist of.
 
 mod console;
 mod engine;
@@ -69,6 +69,15 @@ fn main() -> ExitCode {
     // Before any thread starts: a supervisor forks.
     docklab_linux::run_supervisor_if_asked();
     let name = std::env::args().next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name().is_some_and(|name| name == "poweroff") {
+        return match docklab_linux::power_off() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("poweroff: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let is_docker = std::path::Path::new(&name).file_name().is_some_and(|name| name == "docker");
     let workers = if is_docker { 1 } else { 2 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();

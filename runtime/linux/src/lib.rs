@@ -53,7 +53,9 @@ use std::{fs, sync::Arc};
 
 use docklab_host::{HostError, HostResult};
 
-pub use node::{Attachment, FirstProcess, Lan, MACHINE_NETWORK, NodeAddress, NodeSpec, original_destination};
+pub use node::{
+    Attachment, FirstProcess, Lan, MACHINE_NETWORK, NodeAddress, NodeSpec, original_destination, power_off,
+};
 pub use options::LinuxOptions;
 pub use supervisor::run_supervisor_if_asked;
 

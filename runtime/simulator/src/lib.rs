@@ -5,6 +5,7 @@ mod command;
 mod console;
 mod engine;
 mod faults;
+mod power;
 mod workspace;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use docklab_sim::{Node, World};
 use command::DockerCommand;
 pub use engine::NodeEngine;
 pub use faults::{FaultError, NodeCondition};
+use power::PowerOff;
 
 /// Nodes with engines, in one world. Cheap to clone; all clones are the same session.
 #[derive(Clone)]
@@ -49,6 +51,7 @@ impl Simulator {
         let node = self.world.add_node(name);
         let engine = NodeEngine::new(name);
         let api: Arc<dyn DockerApi> = Arc::new(engine.clone());
+        node.add_command("poweroff", Arc::new(PowerOff::new(self, name)));
         node.add_command("docker", Arc::new(DockerCommand::new(self.world.clone(), api.clone())));
         let added = SimulatedNode { node, engine, api, condition: NodeCondition::default() };
         added.boot().await?;

@@ -140,3 +140,15 @@ fn a_node_can_be_added_and_removed() {
     }
     assert!(lab.world.block_on(lab.simulator.add_node()).is_err(), "seven at most");
 }
+
+#[test]
+fn a_node_is_switched_off_from_its_own_shell() {
+    let lab = Lab::new();
+    let node = lab.simulator.node(Some("node2")).expect("there is such a node").node;
+    let script = node.run_script("poweroff; echo still here");
+    // Its shell ends with it, so nobody may hear of the script's end.
+    lab.world.spawn(async move { drop(script.await) });
+    lab.pass(30);
+    assert!(lab.simulator.node(Some("node2")).is_some_and(|node| node.condition().killed));
+    assert_eq!(lab.states(), "node1=Ready node2=Down node3=Ready");
+}

@@ -64,7 +64,7 @@ pub(super) async fn start(directory: &Path, record: &mut Record) -> Result<()> {
     // Nodes find each other's names from the start.
     file.store(record)?;
     gateway::ensure(directory, &session).await?;
-    let starts = record.nodes.iter().enumerate().filter(|(_, node)| !node.is_killed).map(|(index, node)| {
+    let starts = record.nodes.iter().enumerate().filter(|(_, node)| !node.is_killed()).map(|(index, node)| {
         let is_first = index == 0;
         let (node, hub) = (node.clone(), record.stands_in_for_hub);
         async move { boot_node(directory, session, node, hub, is_first).await }

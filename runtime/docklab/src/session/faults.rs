@@ -146,11 +146,10 @@ fn running(node: &mut NodeRecord) -> Result<&mut NodeRecord> {
 }
 
 async fn kill(node: &mut NodeRecord) -> Result<()> {
-    node.is_killed = true;
     node.is_paused = false;
     node.is_cut = false;
     node.delay = 0;
-    if let Some(first) = node.first_process.take() {
+    if let Some(first) = node.first_process {
         tokio::task::spawn_blocking(move || first.kill()).await?.with_context(|| format!("killing {}", node.name))?;
     }
     Ok(())
@@ -172,7 +171,6 @@ async fn heal(directory: &Path, record: &mut Record, name: &str, session: FirstP
     let is_first = record.nodes.first().is_some_and(|first| first.name == name);
     let stands_in_for_hub = record.stands_in_for_hub;
     let node = record.node(name)?;
-    node.is_killed = false;
     if node.is_running() {
         if node.is_paused {
             set_paused(node, false).await?;
@@ -185,6 +183,9 @@ async fn heal(directory: &Path, record: &mut Record, name: &str, session: FirstP
             lan.slow(&first, name, Duration::ZERO)?;
             node.delay = 0;
         }
+    } else {
+        // A new cable is whole.
+        (node.is_paused, node.is_cut, node.delay) = (false, false, 0);
     }
     *node = boot::boot_node(directory, session, node.clone(), stands_in_for_hub, is_first).await?;
     Ok(())

@@ -134,18 +134,21 @@ impl Node {
         environment
     }
 
-    /// Makes the node's directories and its `docker` command.
+    /// Makes the node's directories and its own commands: `docker`, and `poweroff` where there is something to switch off.
     fn prepare(&self) -> Result<()> {
         let bin = self.directory.join("bin");
         for directory in [&bin, &self.workspace(), &self.directory.join("config")] {
             std::fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
         }
-        let docker = bin.join("docker");
         let program = std::env::current_exe().context("finding this program")?;
-        if std::fs::read_link(&docker).ok().as_deref() != Some(program.as_path()) {
-            std::fs::remove_file(&docker).ok();
-            std::os::unix::fs::symlink(&program, &docker)
-                .with_context(|| format!("creating the docker command {}", docker.display()))?;
+        let names: &[&str] = if self.place.is_some() { &["docker", "poweroff"] } else { &["docker"] };
+        for name in names {
+            let link = bin.join(name);
+            if std::fs::read_link(&link).ok().as_deref() != Some(program.as_path()) {
+                std::fs::remove_file(&link).ok();
+                std::os::unix::fs::symlink(&program, &link)
+                    .with_context(|| format!("creating the command {}", link.display()))?;
+            }
         }
         Ok(())
     }

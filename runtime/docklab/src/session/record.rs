@@ -37,10 +37,8 @@ pub(super) struct Record {
 pub(super) struct NodeRecord {
     pub(super) name: String,
     pub(super) address: Ipv4Addr,
+    /// `None`: it has never run since the session began. One that has ended is not to boot by itself.
     pub(super) first_process: Option<FirstProcess>,
-    /// Somebody has ended it; it is not to boot by itself.
-    #[serde(default)]
-    pub(super) is_killed: bool,
     #[serde(default)]
     pub(super) is_paused: bool,
     /// Off the LAN.
@@ -54,11 +52,16 @@ pub(super) struct NodeRecord {
 impl NodeRecord {
     /// A node that has never run.
     pub(super) fn new(name: String, address: Ipv4Addr) -> Self {
-        Self { name, address, first_process: None, is_killed: false, is_paused: false, is_cut: false, delay: 0 }
+        Self { name, address, first_process: None, is_paused: false, is_cut: false, delay: 0 }
     }
 
     pub(super) fn is_running(&self) -> bool {
-        !self.is_killed && self.first_process.is_some_and(|first| first.is_alive())
+        self.first_process.is_some_and(|first| first.is_alive())
+    }
+
+    /// Somebody has ended it, from outside or from within.
+    pub(super) fn is_killed(&self) -> bool {
+        self.first_process.is_some() && !self.is_running()
     }
 }
 
