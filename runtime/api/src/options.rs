@@ -123,6 +123,8 @@ pub struct RemoveImage {
 #[derive(Debug, Clone, Default)]
 pub struct PushImage {
     pub tag: Option<String>,
+    /// One platform of several, as the API's JSON.
+    pub platform: Option<String>,
     pub auth: Option<AuthConfig>,
 }
 
@@ -207,4 +209,40 @@ pub struct Ping {
     pub builder_version: String,
     /// `inactive`, `pending`, `locked`, `error`, `active/worker`, `active/manager`.
     pub swarm: String,
+}
+
+/// A request in the API's own terms, for what Docker has and [`crate::DockerApi`] has no type for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RawRequest {
+    /// `GET`, `POST`, `PUT`, `DELETE`; `GET` when empty.
+    pub method: &'static str,
+    /// Without version: `/services/web`.
+    pub path: String,
+    pub query: Vec<(String, String)>,
+    pub body: Option<serde_json::Value>,
+    /// Credentials for a registry; `Some(None)` sends the header that says there are none.
+    pub auth: Option<Option<AuthConfig>>,
+}
+
+impl RawRequest {
+    /// A `GET`.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: "GET", path: path.into(), ..Self::default() }
+    }
+    /// A `POST`.
+    pub fn post(path: impl Into<String>) -> Self {
+        Self { method: "POST", path: path.into(), ..Self::default() }
+    }
+    /// Adds a query parameter; builder style.
+    #[must_use]
+    pub fn query(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.query.push((key.to_owned(), value.into()));
+        self
+    }
+    /// Sends this JSON; builder style.
+    #[must_use]
+    pub fn body(mut self, body: serde_json::Value) -> Self {
+        self.body = Some(body);
+        self
+    }
 }

@@ -4,7 +4,8 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use crate::{
     Activity, ApiError, ApiResult, AttachContainer, Attached, BuildImage, ByteStream, CommitContainer, CreateContainer,
     CreateImage, Events, Filters, ListContainers, ListImages, ListServices, Logs, MessageStream, OutputStream,
-    PathStat, Ping, PushImage, RaftStatus, RemoveContainer, RemoveImage, StopContainer, UpdateService, UpdateSwarm,
+    PathStat, Ping, PushImage, RaftStatus, RawRequest, RemoveContainer, RemoveImage, StopContainer, UpdateService,
+    UpdateSwarm,
     WaitCondition,
     models::{
         AuthConfig, BuildPruneResponse, Config, ConfigSpec, ContainerConfig, ContainerCreateBody,
@@ -47,6 +48,12 @@ pub trait SystemApi: Send + Sync {
     }
     /// Checks credentials against their registry (`POST /auth`).
     async fn login(&self, auth: AuthConfig) -> ApiResult<SystemAuthResponse>;
+    /// Sends a request as it stands; the answer is the engine's own JSON. For objects that must be shown, or sent back
+    /// changed, with every field their engine gave them, and for requests that have no method here. `None` from an
+    /// engine in this process: there the types are all there is. An answer without content is null.
+    async fn raw(&self, _request: RawRequest) -> Option<ApiResult<serde_json::Value>> {
+        None
+    }
 }
 
 /// Containers. `id` is a full ID, a name or a unique ID prefix.
@@ -131,6 +138,10 @@ pub trait ImageApi: Send + Sync {
     async fn prune_images(&self, filters: Filters) -> ApiResult<ImagePruneResponse>;
     /// `docker save`: one tar of all named images.
     async fn save_images(&self, names: Vec<String>) -> ApiResult<ByteStream>;
+    /// The same for some platforms only (the API's JSON); an engine that keeps one platform of an image ignores them.
+    async fn save_images_of(&self, names: Vec<String>, _platforms: &[String]) -> ApiResult<ByteStream> {
+        self.save_images(names).await
+    }
     async fn load_images(&self, quiet: bool, tar: ByteStream) -> ApiResult<MessageStream>;
     /// Builds from a tar context with the classic builder.
     async fn build_image(&self, options: BuildImage, context: ByteStream) -> ApiResult<MessageStream>;

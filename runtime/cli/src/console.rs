@@ -104,4 +104,13 @@ pub trait Console: Send + Sync {
     async fn create_link(&self, target: &str, path: &str) -> Result<(), ConsoleError>;
     /// Removes a file; a missing one is fine.
     async fn remove_file(&self, path: &str) -> Result<(), ConsoleError>;
+    /// Runs a program with this input; its exit code and what it printed. Where no programs can be run, none is found.
+    async fn run_program(
+        &self,
+        name: &str,
+        _arguments: &[&str],
+        _input: &[u8],
+    ) -> Result<(i32, Vec<u8>), ConsoleError> {
+        Err(ConsoleError::new("exec", name, "executable file not found in $PATH"))
+    }
 }

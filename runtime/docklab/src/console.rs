@@ -11,49 +11,43 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use docklab_api::DockerApi;
-use docklab_cli::{Console, ConsoleError, FileKind, FileMetadata, Stream};
+use docklab_cli::{Connector, Console, ConsoleError, Endpoint, FileKind, FileMetadata, Stream};
 use docklab_daemon::client::HttpClient;
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Docker's own default, for when neither `-H` nor `DOCKER_HOST` says anything.
-const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
-
-/// Runs the docker command line against the engine that `-H` or `DOCKER_HOST` names.
+/// Runs the docker command line against the engine that the command line, the environment or a context names.
 pub(crate) async fn run_docker(argv: Vec<String>) -> i32 {
-    let host = host_of(&argv);
-    let client = match HttpClient::from_host(&host) {
-        Ok(client) => client,
-        Err(error) => {
-            eprintln!("{error}");
-            return 1;
-        }
-    };
-    let api: Arc<dyn DockerApi> = Arc::new(client);
     let console = Arc::new(NativeConsole::new());
-    let code = docklab_cli::run(argv, api, Arc::clone(&console) as Arc<dyn Console>).await;
+    let code = docklab_cli::run_with(argv, &Http, Arc::clone(&console) as Arc<dyn Console>).await;
     console.set_raw_mode(false);
     code
 }
 
-/// `-H`/`--host` among the global options, which end at the first word without a dash.
-fn host_of(argv: &[String]) -> String {
-    let mut words = argv.iter().skip(1);
-    while let Some(word) = words.next() {
-        if let Some(host) = word.strip_prefix("--host=").or_else(|| word.strip_prefix("-H=")) {
-            return host.to_owned();
+/// Clients over sockets.
+struct Http;
+
+impl Connector for Http {
+    fn connect(&self, endpoint: &Endpoint) -> Result<Arc<dyn DockerApi>, String> {
+        if let Some(kind) = ["ssh://", "npipe://", "fd://"].into_iter().find(|kind| endpoint.host.starts_with(kind)) {
+            return Err(format!(
+                "this client does not connect over {kind}; forward the engine's socket (ssh -L) and use tcp:// or unix://"
+            ));
         }
-        match word.as_str() {
-            "-H" | "--host" => return words.next().cloned().unwrap_or_default(),
-            "-c" | "--context" | "--config" | "-l" | "--log-level" => {
-                words.next();
-            }
-            word if word.starts_with('-') => {}
-            _ => break,
+        if endpoint.tls.is_some() {
+            return Err("this client speaks to engines on unix sockets and plain TCP, not over TLS; \
+                        use a unix socket or a tunnel"
+                .to_owned());
         }
+        let client = HttpClient::from_host(&endpoint.host).map_err(|error| error.message)?;
+        let client = client.with_headers(endpoint.headers.clone());
+        let client = match &endpoint.api_version {
+            Some(version) => client.with_version(version),
+            None => client,
+        };
+        Ok(Arc::new(client))
     }
-    std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()).unwrap_or_else(|| DEFAULT_HOST.to_owned())
 }
 
 struct NativeConsole {
@@ -234,6 +228,26 @@ impl Console for NativeConsole {
 
     async fn create_link(&self, target: &str, path: &str) -> Result<(), ConsoleError> {
         std::os::unix::fs::symlink(target, path).map_err(|error| failure("symlink", path, &error))
+    }
+
+    async fn run_program(&self, name: &str, arguments: &[&str], input: &[u8]) -> Result<(i32, Vec<u8>), ConsoleError> {
+        use tokio::io::AsyncWriteExt as _;
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => ConsoleError::new("exec", name, "executable file not found in $PATH"),
+            _ => failure("exec", name, &error),
+        };
+        let mut child = tokio::process::Command::new(name)
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that reads nothing has its reasons; what it prints says them.
+            stdin.write_all(input).await.ok();
+        }
+        let output = child.wait_with_output().await.map_err(failed)?;
+        Ok((output.status.code().unwrap_or(1), output.stdout))
     }
 
     async fn remove_file(&self, path: &str) -> Result<(), ConsoleError> {

@@ -1,4 +1,4 @@
-//! `docker system df` and the single context this client has.
+//! `docker system df`.
 
 use serde_json::Value;
 
@@ -28,9 +28,12 @@ fn row(kind: &str, total: usize, active: usize, size: f64, reclaimable: f64) -> 
     ]
 }
 
-/// Totals by kind; `--verbose` is not rendered yet and shows the same totals.
+/// Totals by kind, or with `--verbose` every object.
 pub(crate) async fn df(context: &Context, call: &Invocation) -> CliResult {
     let usage = value(&context.api.disk_usage().await?);
+    if call.flags.is_set("verbose") {
+        return super::disk_verbose::df(context, call, &usage).await;
+    }
     let sum = |items: &[&Value], pointer: &str| items.iter().map(|item| float(item, pointer).max(0.0)).sum::<f64>();
     let images: Vec<&Value> = list(&usage, "/Images").iter().collect();
     let unused: Vec<&Value> = images.iter().copied().filter(|image| number(image, "/Containers") == 0).collect();
@@ -65,38 +68,20 @@ pub(crate) async fn df(context: &Context, call: &Invocation) -> CliResult {
             sum(&volumes, "/UsageData/Size"),
             sum(&free, "/UsageData/Size"),
         ),
-        row("Build Cache", cache.len(), cache.len() - idle.len(), sum(&cache, "/Size"), sum(&idle, "/Size")),
+        vec![
+            ("Type", "Build Cache".to_owned()),
+            ("TotalCount", list(&usage, "/BuildCache").len().to_string()),
+            (
+                "Active",
+                list(&usage, "/BuildCache").iter().filter(|record| boolean(record, "/InUse")).count().to_string(),
+            ),
+            ("Size", format::size4(sum(&cache, "/Size"))),
+            ("Reclaimable", format::size4(sum(&idle, "/Size"))),
+        ],
     ];
     let columns = vec!["Type", "TotalCount", "Active", "Size", "Reclaimable"];
-    let listing = Listing { headers: HEADERS, columns, quiet: "Type" };
+    let listing =
+        Listing { type_name: "*formatter.diskUsageImagesContext", headers: HEADERS, columns, quiet: "Type", raw: "" };
     context.stdout(listing.render(call.flags.text("format"), false, &rows)?).await;
-    Ok(0)
-}
-
-const CONTEXTS: &[(&str, &str)] =
-    &[("Name", "NAME"), ("Description", "DESCRIPTION"), ("DockerEndpoint", "DOCKER ENDPOINT"), ("Error", "ERROR")];
-
-/// `docker context ls`: the default context alone.
-pub(crate) async fn contexts(context: &Context, call: &Invocation) -> CliResult {
-    let endpoint = context.console.variable("DOCKER_HOST");
-    let overridden = endpoint.is_some();
-    let name = if call.flags.is_set("quiet") || call.flags.given("format") { "default" } else { "default *" };
-    let rows = [vec![
-        ("Name", name.to_owned()),
-        ("Description", "Current DOCKER_HOST based configuration".to_owned()),
-        ("DockerEndpoint", endpoint.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())),
-        ("Error", String::new()),
-    ]];
-    let columns = vec!["Name", "Description", "DockerEndpoint", "Error"];
-    let listing = Listing { headers: CONTEXTS, columns, quiet: "Name" };
-    context.stdout(listing.render(call.flags.text("format"), call.flags.is_set("quiet"), &rows)?).await;
-    if overridden {
-        context
-            .error_line(
-                "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set \
-                 the global --context flag, or unset DOCKER_HOST environment variable.",
-            )
-            .await;
-    }
     Ok(0)
 }

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use docklab_api::RawRequest;
 use serde_json::Value;
 
 use crate::{
@@ -8,34 +9,54 @@ use crate::{
     context::{Context, Invocation},
     error::{CliError, CliResult},
     format,
-    template::Template,
+    template::{Template, typed},
 };
 
 /// `docker info`.
 pub(crate) async fn info(context: &Context, call: &Invocation) -> CliResult {
-    let answer = context.api.info().await;
-    let shown = answer.as_ref().map(value).unwrap_or_default();
-    match call.flags.text("format") {
-        "" => {
-            let mut output = format!(
-                "Client:\n Version:    {CLIENT_VERSION}\n Context:    default\n Debug Mode: false\n\nServer:\n"
-            );
-            if answer.is_ok() {
-                output.push_str(&server(&shown));
-            }
-            context.stdout(output).await;
+    let format = if call.flags.text("format") == "json" { "{{json .}}" } else { call.flags.text("format") };
+    let template = match format {
+        "" => None,
+        source => Some(
+            Template::parse(source)
+                .map_err(|error| CliError::with_status(64, format!("template parsing error: {error}")))?,
+        ),
+    };
+    let answer = match context.raw(RawRequest::get("/info")).await {
+        Some(answer) => answer,
+        None => context.api.info().await.map(|info| value(&info)),
+    };
+    let mut shown = answer.clone().unwrap_or_default();
+    let Some(template) = template else {
+        let mut output = format!(
+            "Client:\n Version:    {CLIENT_VERSION}\n Context:    {}\n Debug Mode: {}\n\nServer:\n",
+            context.context_name, context.debug
+        );
+        if answer.is_ok() {
+            output.push_str(&server(&shown));
         }
-        given => {
-            let source = if given == "json" { "{{json .}}" } else { given };
-            let template =
-                Template::parse(source).map_err(|error| CliError::new(format!("template parsing error: {error}")))?;
-            context.line(template.execute(&shown).map_err(CliError::new)?).await;
+        context.stdout(output).await;
+        if let Err(error) = answer {
+            return Err(error.into());
         }
+        for warning in strings(&shown, "/Warnings") {
+            context.error_line(warning).await;
+        }
+        return Ok(0);
+    };
+    let mut client = crate::commands::system::client(context).await;
+    if let Some(client) = client.as_object_mut() {
+        client.remove("ApiVersion");
     }
-    answer?;
-    for warning in strings(&shown, "/Warnings").iter().filter(|_| !call.flags.given("format")) {
-        context.error_line(warning).await;
+    client["Debug"] = context.debug.into();
+    client["Plugins"] = Value::Array(Vec::new());
+    shown["ClientInfo"] = client;
+    if let Err(error) = &answer {
+        shown["ServerErrors"] = vec![crate::error::daemon_message(error)].into();
     }
+    let outcome = template.execute(&typed("system.dockerInfo", &shown));
+    context.line(outcome.as_deref().unwrap_or_default()).await;
+    outcome.map_err(CliError::new)?;
     Ok(0)
 }
 
@@ -63,6 +84,10 @@ fn server(info: &Value) -> String {
     output.push_str(" Plugins:\n");
     for kind in ["Volume", "Network", "Log"] {
         let _ = writeln!(output, "  {kind}: {}", strings(info, &format!("/Plugins/{kind}")).join(" "));
+    }
+    let cdi = strings(info, "/CDISpecDirs");
+    if !cdi.is_empty() {
+        let _ = writeln!(output, " CDI spec directories:\n  {}", cdi.join("\n  "));
     }
     swarm(info, &mut output);
     let mut runtimes: Vec<String> = info
@@ -106,8 +131,25 @@ fn server(info: &Value) -> String {
         let _ = writeln!(output, " {label}: {}", text(info, pointer));
     }
     let _ = writeln!(output, " Debug Mode: {}", boolean(info, "/Debug"));
+    for (label, pointer) in [("HTTP Proxy", "/HttpProxy"), ("HTTPS Proxy", "/HttpsProxy"), ("No Proxy", "/NoProxy")] {
+        let proxy = text(info, pointer);
+        if !proxy.is_empty() {
+            let _ = writeln!(output, " {label}: {proxy}");
+        }
+    }
+    let labels = strings(info, "/Labels");
+    if !labels.is_empty() {
+        let _ = writeln!(output, " Labels:\n  {}", labels.join("\n  "));
+    }
     let _ = writeln!(output, " Experimental: {}", boolean(info, "/ExperimentalBuild"));
-    let insecure = strings(info, "/RegistryConfig/InsecureRegistryCIDRs");
+    let registries = info.pointer("/RegistryConfig/IndexConfigs").and_then(Value::as_object);
+    let mut insecure: Vec<String> = registries
+        .into_iter()
+        .flatten()
+        .filter(|(_, registry)| registry.get("Secure").and_then(Value::as_bool) == Some(false))
+        .map(|(name, _)| name.clone())
+        .collect();
+    insecure.extend(strings(info, "/RegistryConfig/InsecureRegistryCIDRs"));
     if !insecure.is_empty() {
         output.push_str(" Insecure Registries:\n");
         for network in insecure {
@@ -139,6 +181,11 @@ fn swarm(info: &Value, output: &mut String) {
             number(info, "/Swarm/Managers"),
             number(info, "/Swarm/Nodes")
         );
+        let pools = strings(info, "/Swarm/Cluster/DefaultAddrPool");
+        if !pools.is_empty() {
+            let _ = writeln!(output, "  Default Address Pool: {}  ", pools.join("  "));
+            let _ = writeln!(output, "  SubnetSize: {}", cluster("/SubnetSize"));
+        }
         let _ = writeln!(output, "  Data Path Port: {}", cluster("/DataPathPort"));
         let retention = cluster("/Spec/Orchestration/TaskHistoryRetentionLimit");
         let _ = writeln!(output, "  Orchestration:\n   Task History Retention Limit: {retention}\n  Raft:");

@@ -46,3 +46,13 @@ pub(crate) fn pairs(value: &Value, pointer: &str) -> Vec<String> {
     pairs.sort();
     pairs
 }
+
+/// A map of labels, for the `Label` method of listings.
+pub(crate) fn label_map(value: &Value, pointer: &str) -> crate::template::Value {
+    let entries = value.pointer(pointer).and_then(Value::as_object).map(|map| {
+        map.iter()
+            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().into()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    });
+    crate::template::Value::Map(entries, crate::template::Element::Text)
+}

@@ -1,7 +1,6 @@
 //! Credentials: `docker login` and `docker logout`.
 
-use base64::Engine as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     commands::{
@@ -22,30 +21,6 @@ fn server(call: &Invocation) -> String {
     }
     let host = given.trim_start_matches("https://").trim_start_matches("http://");
     host.split('/').next().unwrap_or(host).to_owned()
-}
-
-fn folder(context: &Context) -> String {
-    context.console.variable("DOCKER_CONFIG").unwrap_or_else(|| {
-        format!("{}/.docker", context.console.variable("HOME").unwrap_or_else(|| "/root".to_owned()))
-    })
-}
-
-async fn read_config(context: &Context) -> CliResult<Value> {
-    match context.console.read_file(&format!("{}/config.json", folder(context))).await {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(error) if error.is_missing() => Ok(json!({})),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn write_config(context: &Context, config: &Value) -> CliResult<()> {
-    let folder = folder(context);
-    context.console.create_directory(&folder, 0o700).await?;
-    let mut bytes = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-    serde::Serialize::serialize(config, &mut serde_json::Serializer::with_formatter(&mut bytes, formatter))?;
-    context.console.write_file(&format!("{folder}/config.json"), &bytes, 0o600).await?;
-    Ok(())
 }
 
 pub(crate) async fn login(context: &Context, call: &Invocation) -> CliResult {
@@ -85,27 +60,24 @@ pub(crate) async fn login(context: &Context, call: &Invocation) -> CliResult {
     let address = server(call);
     let auth = serde_json::from_value(json!({"username": user, "password": password, "serveraddress": address}))?;
     let answer = value(&context.api.login(auth).await?);
-    let mut config = read_config(context).await?;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    config["auths"][&address] = json!({"auth": encoded});
-    write_config(context, &config).await?;
-    let path = format!("{}/config.json", folder(context));
-    context
-        .error_line(format!(
-            "\nWARNING! Your credentials are stored unencrypted in '{path}'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n"
-        ))
-        .await;
+    let token = text(&answer, "/IdentityToken");
+    if !super::credentials::store(context, &address, &user, &password, &token).await? {
+        let path = context.config.path();
+        context
+            .error_line(format!(
+                "\nWARNING! Your credentials are stored unencrypted in '{path}'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n"
+            ))
+            .await;
+    }
     context.line(text(&answer, "/Status")).await;
     Ok(0)
 }
 
 pub(crate) async fn logout(context: &Context, call: &Invocation) -> CliResult {
     let address = server(call);
-    let mut config = read_config(context).await?;
     context.line(format!("Removing login credentials for {address}")).await;
-    let removed = config.get_mut("auths").and_then(Value::as_object_mut).and_then(|auths| auths.remove(&address));
-    if removed.is_some() {
-        write_config(context, &config).await?;
+    if let Err(error) = super::credentials::erase(context, &address).await {
+        context.error_line(format!("WARNING: could not erase credentials:\n{address}: {}", error.message)).await;
     }
     Ok(0)
 }

@@ -1,17 +1,32 @@
 //! What every command does, one module a group.
 
+mod absent;
 mod cluster_data;
-mod container;
+pub(crate) mod container;
+mod contexts;
 mod converge;
+mod credentials;
 mod disk;
+mod disk_verbose;
 pub(crate) mod image;
 mod info;
 pub(crate) mod input;
 mod inspect;
 pub(crate) mod json;
 mod login;
+pub(crate) mod mount;
 mod network;
+mod network_addresses;
+mod node;
+mod objects;
+mod pretty;
+mod prune;
+mod service;
+pub(crate) mod service_files;
 mod service_flags;
+pub(crate) mod service_ports;
+mod service_update;
+mod stack;
 mod swarm;
 mod system;
 mod tasks;
@@ -36,7 +51,7 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
     match call.command.path {
         "container run" => run::run(context, call).await,
         "container create" => run::create_command(context, call).await,
-        "container start" => lifecycle::start(context, call).await,
+        "container start" => container::start::start(context, call).await,
         "container stop" => lifecycle::stop(context, call).await,
         "container restart" => lifecycle::restart(context, call).await,
         "container kill" => lifecycle::kill(context, call).await,
@@ -46,15 +61,15 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
         "container rename" => lifecycle::rename(context, call).await,
         "container wait" => lifecycle::wait(context, call).await,
         "container update" => lifecycle::update(context, call).await,
-        "container attach" => lifecycle::attach(context, call).await,
+        "container attach" => container::start::attach(context, call).await,
         "container exec" => exec(context, call).await,
-        "container ls" => show::ps(context, call).await,
+        "container ls" => container::ps::ps(context, call).await,
         "container logs" => show::logs(context, call).await,
         "container top" => show::top(context, call).await,
         "container port" => show::port(context, call).await,
         "container diff" => show::diff(context, call).await,
-        "container stats" => show::stats(context, call).await,
-        "container prune" => system::prune_containers(context, call).await,
+        "container stats" => container::stats::stats(context, call).await,
+        "container prune" => prune::prune_containers(context, call).await,
         "container cp" => container::copy::copy(context, call).await,
         "container commit" => image::commit(context, call).await,
         "image ls" => image::list::ls(context, call).await,
@@ -88,23 +103,51 @@ pub(crate) async fn dispatch(context: &Context, call: &Invocation) -> CliResult 
             cluster_data::dispatch(context, call).await
         }
         "system df" => disk::df(context, call).await,
-        "context ls" => disk::contexts(context, call).await,
-        "context show" => {
-            context.line("default").await;
-            Ok(0)
-        }
-        "search" => Err(CliError::new(
-            "docker: this engine has no search index; pull an image by its name, or look at https://hub.docker.com",
-        )),
+        "builder prune" => prune::builder(context, call).await,
+        "volume update" => volume::update(context, call).await,
+        "search" => image::search::search(context, call).await,
         "version" => system::version(context, call).await,
         "system events" => system::events(context, call).await,
-        "system prune" => system::prune(context, call).await,
-        path if path.starts_with("swarm ") || path.starts_with("node ") || path.starts_with("service ") => {
-            swarm::dispatch(context, call).await
-        }
-        path => Err(CliError::new(format!(
-            "docker: '{}' is not implemented by this client yet ({path}); use the same request through the API",
-            call.path
-        ))),
+        "system prune" => prune::prune(context, call).await,
+        path if path.starts_with("context ") => contexts::dispatch(context, call).await,
+        path if path.starts_with("swarm ") => swarm::dispatch(context, call).await,
+        path if path.starts_with("node ") => node::dispatch(context, call).await,
+        path if path.starts_with("service ") => service::dispatch(context, call).await,
+        path if path.starts_with("stack ") => stack::dispatch(context, call).await,
+        _ => absent::dispatch(context, call).await,
     }
+}
+
+/// Commands that are about the client alone work without an engine.
+pub(crate) fn needs_engine(call: &Invocation) -> bool {
+    !call.command.path.starts_with("context ") && call.command.path != "logout"
+}
+
+/// `os[/architecture[/variant]]` as the JSON that the API wants.
+pub(crate) fn platform_json(text: &str) -> CliResult<String> {
+    let wrong =
+        || CliError::new(format!("{}: cannot parse platform specifier: invalid argument", crate::format::quote(text)));
+    let parts: Vec<&str> = text.split('/').collect();
+    let word = |part: &&str| {
+        !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter))
+    };
+    if parts.len() > 3 || !parts.iter().all(word) {
+        return Err(wrong());
+    }
+    let keys = ["os", "architecture", "variant"];
+    let mut platform = serde_json::Map::new();
+    match parts.as_slice() {
+        // One word names an operating system, or else an architecture.
+        [one] if !matches!(*one, "linux" | "windows" | "darwin" | "freebsd") => {
+            platform.insert("architecture".to_owned(), (*one).into());
+            platform.insert("os".to_owned(), "linux".into());
+        }
+        parts => {
+            for (key, part) in keys.iter().zip(parts) {
+                platform.insert((*key).to_owned(), (*part).into());
+            }
+            platform.entry("architecture").or_insert_with(|| "amd64".into());
+        }
+    }
+    Ok(serde_json::Value::Object(platform).to_string())
 }

@@ -1,13 +1,14 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     commands::{
         container::create::labels,
-        json::{boolean, pairs, strings, text, value},
+        json::{boolean, label_map, pairs, strings, text, value},
     },
     context::{Context, Invocation},
     error::{CliError, CliResult, daemon_message},
     format::{self, Listing, Row},
+    template,
 };
 
 const HEADERS: &[(&str, &str)] = &[
@@ -25,56 +26,60 @@ const HEADERS: &[(&str, &str)] = &[
 pub(crate) async fn ls(context: &Context, call: &Invocation) -> CliResult {
     let full = call.flags.is_set("no-trunc");
     let networks = context.api.list_networks(call.flags.filters()).await?;
-    let mut rows: Vec<Row> = networks
+    let mut networks: Vec<Value> = networks.iter().map(value).collect();
+    networks.sort_by(|one, other| format::natural_order(&text(one, "/Name"), &text(other, "/Name")));
+    let rows: Vec<Row<template::Value>> = networks
         .iter()
         .map(|network| {
-            let network = value(network);
-            let id = text(&network, "/Id");
+            let id = text(network, "/Id");
+            // An engine that says nothing of IPv4 has it.
+            let ipv4 = network.get("EnableIPv4").and_then(Value::as_bool).unwrap_or(true);
             vec![
-                ("Name", text(&network, "/Name")),
-                ("ID", if full { id } else { format::short_id(&id) }),
-                ("Driver", text(&network, "/Driver")),
-                ("Scope", text(&network, "/Scope")),
-                ("IPv4", boolean(&network, "/EnableIPv4").to_string()),
-                ("IPv6", boolean(&network, "/EnableIPv6").to_string()),
-                ("Internal", boolean(&network, "/Internal").to_string()),
-                ("Labels", pairs(&network, "/Labels").join(",")),
-                ("CreatedAt", text(&network, "/Created")),
+                ("Name", text(network, "/Name").into()),
+                ("ID", if full { id } else { format::short_id(&id) }.into()),
+                ("Driver", text(network, "/Driver").into()),
+                ("Scope", text(network, "/Scope").into()),
+                ("IPv4", ipv4.to_string().into()),
+                ("IPv6", boolean(network, "/EnableIPv6").to_string().into()),
+                ("Internal", boolean(network, "/Internal").to_string().into()),
+                ("Labels", pairs(network, "/Labels").join(",").into()),
+                ("Label", label_map(network, "/Labels")),
+                ("CreatedAt", template::time_text(&text(network, "/Created")).into()),
             ]
         })
         .collect();
-    rows.sort_by(|left, right| left[0].1.cmp(&right[0].1));
-    let listing = Listing { headers: HEADERS, columns: vec!["ID", "Name", "Driver", "Scope"], quiet: "ID" };
-    context.stdout(listing.render(call.flags.text("format"), call.flags.is_set("quiet"), &rows)?).await;
+    let listing = Listing {
+        type_name: "*network.networkContext",
+        headers: HEADERS,
+        columns: vec!["ID", "Name", "Driver", "Scope"],
+        quiet: "ID",
+        raw: "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n",
+    };
+    let format = context.format(call, "networksFormat");
+    context.stdout(listing.render(format, call.flags.is_set("quiet"), &rows)?).await;
     Ok(0)
 }
 
 pub(crate) async fn create(context: &Context, call: &Invocation) -> CliResult {
     let flags = &call.flags;
-    let (gateways, ranges) = (flags.list("gateway"), flags.list("ip-range"));
-    let configs: Vec<_> = flags
-        .list("subnet")
-        .iter()
-        .enumerate()
-        .map(|(index, subnet)| {
-            let mut config = json!({"Subnet": subnet});
-            if let Some(gateway) = gateways.get(index) {
-                config["Gateway"] = json!(gateway);
-            }
-            if let Some(range) = ranges.get(index) {
-                config["IPRange"] = json!(range);
-            }
-            config
-        })
-        .collect();
+    let configs = super::network_addresses::configs(call)?;
     let mut body = json!({
         "Name": call.argument(0), "Driver": flags.get("driver").unwrap_or("bridge"), "Scope": flags.text("scope"),
-        "IPAM": {"Driver": "default", "Options": labels(&flags.list("ipam-opt")), "Config": configs},
-        "Internal": flags.is_set("internal"), "Attachable": flags.is_set("attachable"), "Ingress": flags.is_set("ingress"),
+        "IPAM": {
+            "Driver": flags.get("ipam-driver").unwrap_or("default"), "Options": labels(&flags.list("ipam-opt")),
+            "Config": configs,
+        },
+        "Internal": flags.is_set("internal"), "Attachable": flags.is_set("attachable"),
+        "Ingress": flags.is_set("ingress"), "ConfigOnly": flags.is_set("config-only"),
         "Options": labels(&flags.list("opt")), "Labels": labels(&flags.list("label")),
     });
-    if flags.given("ipv6") {
-        body["EnableIPv6"] = json!(flags.is_set("ipv6"));
+    if let Some(source) = flags.get("config-from") {
+        body["ConfigFrom"] = json!({"Network": source});
+    }
+    for (flag, key) in [("ipv4", "EnableIPv4"), ("ipv6", "EnableIPv6")] {
+        if flags.given(flag) {
+            body[key] = json!(flags.is_set(flag));
+        }
     }
     let answer = value(&context.api.create_network(serde_json::from_value(body)?).await?);
     context.line(text(&answer, "/Id")).await;
@@ -82,11 +87,26 @@ pub(crate) async fn create(context: &Context, call: &Invocation) -> CliResult {
 }
 
 pub(crate) async fn remove(context: &Context, call: &Invocation) -> CliResult {
+    let force = call.flags.is_set("force");
     let mut failed = false;
     for name in &call.arguments {
+        // The routing mesh hangs on one network, which is not removed without a question.
+        if let Ok(network) = context.api.inspect_network(name, false, None).await
+            && boolean(&value(&network), "/Ingress")
+            && !force
+            && !context
+                .confirm(
+                    "WARNING! Before removing the routing-mesh network, make sure all the nodes in your swarm run the \
+                     same docker engine version. Otherwise, removal may not be effective and functionality of newly \
+                     create ingress networks will be impaired.\nAre you sure you want to continue? [y/N] ",
+                )
+                .await
+        {
+            continue;
+        }
         match context.api.remove_network(name).await {
             Ok(()) => context.line(name).await,
-            Err(error) if call.flags.is_set("force") && error.is_not_found() => {}
+            Err(error) if force && error.is_not_found() => {}
             Err(error) => {
                 context.error_line(daemon_message(&error)).await;
                 failed = true;
@@ -99,9 +119,21 @@ pub(crate) async fn remove(context: &Context, call: &Invocation) -> CliResult {
 
 pub(crate) async fn connect(context: &Context, call: &Invocation) -> CliResult {
     let flags = &call.flags;
-    let mut endpoint = json!({"Aliases": flags.list("alias"), "Links": flags.list("link")});
-    if flags.given("ip") || flags.given("ip6") {
-        endpoint["IPAMConfig"] = json!({"IPv4Address": flags.text("ip"), "IPv6Address": flags.text("ip6")});
+    let mut endpoint = json!({
+        "Aliases": flags.list("alias"), "Links": flags.list("link"), "DriverOpts": labels(&flags.list("driver-opt")),
+    });
+    let addresses = [
+        ("IPv4Address", json!(flags.text("ip"))),
+        ("IPv6Address", json!(flags.text("ip6"))),
+        ("LinkLocalIPs", json!(flags.list("link-local-ip"))),
+    ];
+    for (key, given) in addresses {
+        if given != json!("") && given != json!([]) {
+            endpoint["IPAMConfig"][key] = given;
+        }
+    }
+    if let Some(priority) = flags.integer("gw-priority") {
+        endpoint["GwPriority"] = json!(priority);
     }
     let body = serde_json::from_value(json!({"Container": call.argument(1), "EndpointConfig": endpoint}))?;
     context.api.connect_network(call.argument(0), body).await?;
@@ -119,7 +151,7 @@ pub(crate) async fn prune(context: &Context, call: &Invocation) -> CliResult {
     if !call.flags.is_set("force") && !context.confirm(question).await {
         return Ok(0);
     }
-    let answer = value(&context.api.prune_networks(call.flags.filters()).await?);
+    let answer = value(&context.api.prune_networks(context.prune_filters(call)).await?);
     let names = strings(&answer, "/NetworksDeleted");
     if !names.is_empty() {
         context.line(format!("Deleted Networks:\n{}\n", names.join("\n"))).await;

@@ -1,51 +1,103 @@
-//! version, events, prune.
+//! `docker version` and `docker system events`.
 
-use docklab_api::{CLIENT_API_VERSION, Events, Filters};
+use docklab_api::{API_VERSION, Events, RawRequest};
 use futures::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     CLIENT_VERSION,
     commands::{
         CLIENT_COMMIT,
         container::show::since,
-        image,
-        json::{float, list, strings, text, value},
+        json::{list, text, value},
     },
     context::{Context, Invocation},
     error::{CliError, CliResult},
-    format,
-    template::Template,
+    template::{Template, typed},
 };
 
+const BUILT: &str = "Fri May 30 12:07:14 2025";
+const GO_VERSION: &str = "go1.24.3";
+
+/// The newest API version that both sides speak.
+async fn negotiated(context: &Context) -> String {
+    if let Some(version) = context.console.variable("DOCKER_API_VERSION").filter(|version| !version.is_empty()) {
+        return version.trim_start_matches('v').to_owned();
+    }
+    let minor =
+        |version: &str| version.split_once('.').and_then(|(_, minor)| minor.parse::<u16>().ok()).unwrap_or(u16::MAX);
+    match context.api.ping().await {
+        Ok(ping) if !ping.api_version.is_empty() && minor(&ping.api_version) < minor(API_VERSION) => ping.api_version,
+        _ => API_VERSION.to_owned(),
+    }
+}
+
+/// What `docker version` and `docker info` tell of this client.
+pub(crate) async fn client(context: &Context) -> Value {
+    json!({
+        "Version": CLIENT_VERSION, "ApiVersion": negotiated(context).await, "DefaultAPIVersion": API_VERSION,
+        "GitCommit": CLIENT_COMMIT, "GoVersion": GO_VERSION, "Os": "linux", "Arch": "amd64", "BuildTime": BUILT,
+        "Context": context.context_name,
+    })
+}
+
 pub(crate) async fn version(context: &Context, call: &Invocation) -> CliResult {
-    let server = context.api.version().await;
-    let client = serde_json::json!({
-        "Version": CLIENT_VERSION, "ApiVersion": CLIENT_API_VERSION, "DefaultAPIVersion": CLIENT_API_VERSION, "GitCommit": CLIENT_COMMIT,
-        "GoVersion": "go1.24.3", "Os": "linux", "Arch": "amd64", "BuildTime": "Fri May 30 12:07:14 2025", "Context": "default",
-    });
-    let shown = server.as_ref().map(value).unwrap_or_default();
-    match call.flags.text("format") {
-        "" => {
-            let mut output = format!(
-                "Client:\n Version:           {CLIENT_VERSION}\n API version:       {CLIENT_API_VERSION}\n Go version:        go1.24.3\n Git commit:        {CLIENT_COMMIT}\n Built:             Fri May 30 12:07:14 2025\n OS/Arch:           linux/amd64\n Context:           default\n"
-            );
+    let format = if call.flags.text("format") == "json" { "{{json .}}" } else { call.flags.text("format") };
+    let template = match format {
+        "" => None,
+        source => Some(
+            Template::named("version", source)
+                .map_err(|error| CliError::with_status(64, format!("template parsing error: {error}")))?,
+        ),
+    };
+    let client = client(context).await;
+    let server = match context.raw(RawRequest::get("/version")).await {
+        Some(answer) => answer,
+        None => context.api.version().await.map(|version| value(&version)),
+    };
+    let mut shown = server.clone().unwrap_or_default();
+    dates(&mut shown);
+    match template {
+        None => {
+            let api = text(&client, "/ApiVersion");
+            let api = if api == API_VERSION { api } else { format!("{api} (downgraded from {API_VERSION})") };
+            let mut output = String::from("Client:\n");
+            for (label, shown) in [
+                ("Version:", CLIENT_VERSION),
+                ("API version:", &api),
+                ("Go version:", GO_VERSION),
+                ("Git commit:", CLIENT_COMMIT),
+                ("Built:", BUILT),
+                ("OS/Arch:", "linux/amd64"),
+                ("Context:", &context.context_name),
+            ] {
+                output.push_str(&format!(" {label:<18} {shown}\n"));
+            }
             if server.is_ok() {
                 output.push_str(&server_text(&shown));
             }
             context.stdout(output).await;
         }
-        format => {
-            let source = if format == "json" { "{{json .}}" } else { format };
-            let template =
-                Template::parse(source).map_err(|error| CliError::new(format!("template parsing error: {error}")))?;
-            let data =
-                serde_json::json!({"Client": client, "Server": if server.is_ok() { shown } else { Value::Null }});
-            context.line(template.execute(&data).map_err(CliError::new)?).await;
+        Some(template) => {
+            let data = json!({"Client": client, "Server": if server.is_ok() { shown } else { Value::Null }});
+            let outcome = template.execute(&typed("system.versionInfo", &data));
+            context.line(outcome.as_deref().unwrap_or_default()).await;
+            if server.is_ok() {
+                outcome.map_err(CliError::new)?;
+            }
         }
     }
     server?;
     Ok(0)
+}
+
+/// Build dates of components, as C's `ctime` would write them.
+fn dates(server: &mut Value) {
+    for component in server.get_mut("Components").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(date) = component.pointer_mut("/Details/BuildTime") {
+            *date = Value::from(built(date.as_str().unwrap_or_default()));
+        }
+    }
 }
 
 fn server_text(server: &Value) -> String {
@@ -63,7 +115,7 @@ fn server_text(server: &Value) -> String {
                 ("API version:", api),
                 ("Go version:", detail("GoVersion")),
                 ("Git commit:", detail("GitCommit")),
-                ("Built:", built(&detail("BuildTime"))),
+                ("Built:", detail("BuildTime")),
                 ("OS/Arch:", place),
                 ("Experimental:", detail("Experimental")),
             ] {
@@ -84,20 +136,21 @@ fn built(date: &str) -> String {
 
 pub(crate) async fn events(context: &Context, call: &Invocation) -> CliResult {
     let flags = &call.flags;
+    let source = if flags.text("format") == "json" { "{{json .}}" } else { flags.text("format") };
+    let wrong = |error: String| CliError::with_status(64, format!("Error parsing format: {error}"));
+    let template = match source {
+        "" => None,
+        source => Some(Template::parse(source).map_err(wrong)?),
+    };
+    if let Some(template) = &template {
+        // A template that no event can satisfy is refused before any is asked for.
+        template.execute(&typed("events.Message", &json!({}))).map_err(wrong)?;
+    }
     let options = Events {
-        since: since(context, flags.get("since")),
-        until: since(context, flags.get("until")),
+        since: since(context, flags.get("since"))?,
+        until: since(context, flags.get("until"))?,
         filters: flags.filters(),
     };
-    let template = match flags.text("format") {
-        "" => None,
-        "json" => Some("{{json .}}"),
-        other => Some(other),
-    };
-    let template = template
-        .map(Template::parse)
-        .transpose()
-        .map_err(|error| CliError::with_status(64, format!("Error parsing format: {error}")))?;
     let mut stream = context.api.events(options).await?;
     let mut signals = context.signals();
     loop {
@@ -107,11 +160,26 @@ pub(crate) async fn events(context: &Context, call: &Invocation) -> CliResult {
             futures::future::Either::Right(_) => return Ok(130),
         };
         let line = match &template {
-            Some(template) => template.execute(&event).map_err(CliError::new)?,
+            Some(template) => {
+                template.execute(&typed("events.Message", &with_old_fields(event))).map_err(CliError::new)?
+            }
             None => event_line(&event, context.console.utc_offset()),
         };
         context.line(line).await;
     }
+}
+
+/// `status`, `id` and `from`, which events of containers and images have beside their newer form.
+fn with_old_fields(mut event: Value) -> Value {
+    let kind = text(&event, "/Type");
+    if matches!(kind.as_str(), "container" | "image") && event.get("status").is_none() {
+        event["status"] = json!(text(&event, "/Action"));
+        event["id"] = json!(text(&event, "/Actor/ID"));
+        if kind == "container" {
+            event["from"] = json!(text(&event, "/Actor/Attributes/image"));
+        }
+    }
+    event
 }
 
 fn event_line(event: &Value, offset: i32) -> String {
@@ -132,71 +200,4 @@ fn event_line(event: &Value, offset: i32) -> String {
         text(event, "/Action"),
         text(event, "/Actor/ID"),
     )
-}
-
-fn section(title: &str, names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!("{title}:\n{}\n\n", names.join("\n")) }
-}
-
-pub(crate) async fn prune_containers(context: &Context, call: &Invocation) -> CliResult {
-    let question = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ";
-    if !call.flags.is_set("force") && !context.confirm(question).await {
-        return Ok(0);
-    }
-    let answer = value(&context.api.prune_containers(call.flags.filters()).await?);
-    context.stdout(section("Deleted Containers", &strings(&answer, "/ContainersDeleted"))).await;
-    context.line(format!("Total reclaimed space: {}", format::size4(float(&answer, "/SpaceReclaimed")))).await;
-    Ok(0)
-}
-
-/// `docker system prune`: containers, networks, volumes if asked for, images, build cache.
-pub(crate) async fn prune(context: &Context, call: &Invocation) -> CliResult {
-    let (all, volumes) = (call.flags.is_set("all"), call.flags.is_set("volumes"));
-    let filters = call.flags.filters();
-    if !call.flags.is_set("force") && !context.confirm(&warning(all, volumes, &call.flags.list("filter"))).await {
-        return Ok(0);
-    }
-    let containers = value(&context.api.prune_containers(filters.clone()).await?);
-    let mut reclaimed = float(&containers, "/SpaceReclaimed");
-    context.stdout(section("Deleted Containers", &strings(&containers, "/ContainersDeleted"))).await;
-    let networks = value(&context.api.prune_networks(filters.clone()).await?);
-    context.stdout(section("Deleted Networks", &strings(&networks, "/NetworksDeleted"))).await;
-    if volumes {
-        let removed = value(&context.api.prune_volumes(filters.clone()).await?);
-        reclaimed += float(&removed, "/SpaceReclaimed");
-        context.stdout(section("Deleted Volumes", &strings(&removed, "/VolumesDeleted"))).await;
-    }
-    let images = value(&context.api.prune_images(filters.with("dangling", (!all).to_string())).await?);
-    let (text, bytes) = image::pruned(&images);
-    reclaimed += bytes;
-    context.stdout(text).await;
-    let cache = value(&context.api.prune_build_cache(all, Filters::new()).await?);
-    reclaimed += float(&cache, "/SpaceReclaimed");
-    context.stdout(section("Deleted build cache objects", &strings(&cache, "/CachesDeleted"))).await;
-    context.line(format!("Total reclaimed space: {}", format::size4(reclaimed))).await;
-    Ok(0)
-}
-
-fn warning(all: bool, volumes: bool, filters: &[String]) -> String {
-    let mut lines = vec!["all stopped containers", "all networks not used by at least one container"];
-    if volumes {
-        lines.push("all anonymous volumes not used by at least one container");
-    }
-    if all {
-        lines.extend(["all images without at least one container associated to them", "all build cache"]);
-    } else {
-        lines.extend(["all dangling images", "unused build cache"]);
-    }
-    let mut text = "WARNING! This will remove:\n".to_owned();
-    for line in lines {
-        text.push_str(&format!("  - {line}\n"));
-    }
-    if !filters.is_empty() {
-        text.push_str("\n  Items to be pruned will be filtered with:\n");
-        for filter in filters {
-            text.push_str(&format!("  - {filter}\n"));
-        }
-    }
-    text.push_str("\nAre you sure you want to continue? [y/N] ");
-    text
 }

@@ -5,7 +5,10 @@ mod ports;
 mod table;
 mod text;
 
-pub(crate) use listing::{Listing, Row};
+pub(crate) use listing::{Listing, Row, row_value};
 pub(crate) use ports::ports;
 pub(crate) use table::align;
-pub(crate) use text::{binary_size, duration, json_text, quote, short_id, size, size4, truncate};
+pub(crate) use text::{
+    binary_size, duration, escape_html, local_time, natural_order, quote, short_id, significant, size, size4, truncate,
+    truncate_plain,
+};

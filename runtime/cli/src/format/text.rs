@@ -1,5 +1,3 @@
-use serde_json::Value;
-
 /// go-units `HumanDuration` of a number of seconds.
 pub(crate) fn duration(seconds: i64) -> String {
     let minutes = seconds / 60;
@@ -81,6 +79,11 @@ pub(crate) fn truncate(text: &str, width: usize) -> String {
     cut
 }
 
+/// The first letters, without an ellipsis.
+pub(crate) fn truncate_plain(text: &str, width: usize) -> String {
+    text.chars().take(width).collect()
+}
+
 /// Go's `%q` for printable text.
 pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -99,9 +102,49 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
-/// JSON as Go's encoder writes it: `<`, `>` and `&` escaped.
-pub(crate) fn json_text(value: &Value) -> String {
-    value.to_string().replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+/// Go's default text of a time, at an offset from UTC in seconds.
+pub(crate) fn local_time(seconds: i64, offset: i32) -> String {
+    let time = jiff::Timestamp::from_second(seconds.saturating_add(i64::from(offset))).unwrap_or_default();
+    let sign = if offset < 0 { '-' } else { '+' };
+    let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+    let zone = format!("{sign}{hours:02}{minutes:02}");
+    let name = if offset == 0 { "UTC" } else { &zone };
+    format!("{} {zone} {name}", time.strftime("%Y-%m-%d %H:%M:%S"))
+}
+
+/// JSON as Go's encoder escapes it for HTML: `<`, `>` and `&`.
+pub(crate) fn escape_html(text: &str) -> String {
+    text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+}
+
+/// Names in the order people expect: runs of digits by their number, `web2` before `web10`.
+pub(crate) fn natural_order(one: &str, other: &str) -> std::cmp::Ordering {
+    let (mut left, mut right) = (one, other);
+    loop {
+        let (Some(first), Some(second)) = (chunk(left), chunk(right)) else {
+            return left.len().cmp(&right.len());
+        };
+        let order = match (number(first), number(second)) {
+            // Equal numbers: the one with fewer leading zeros comes first.
+            (Some(one), Some(other)) => one.cmp(&other).then(first.len().cmp(&second.len())),
+            _ => first.cmp(second),
+        };
+        if order.is_ne() {
+            return order;
+        }
+        left = &left[first.len()..];
+        right = &right[second.len()..];
+    }
+}
+
+fn chunk(text: &str) -> Option<&str> {
+    let digits = text.chars().next()?.is_ascii_digit();
+    let end = text.find(|letter: char| letter.is_ascii_digit() != digits).unwrap_or(text.len());
+    Some(&text[..end])
+}
+
+fn number(chunk: &str) -> Option<u128> {
+    chunk.parse().ok()
 }
 
 #[cfg(test)]

@@ -35,6 +35,10 @@ impl Flags {
     pub(crate) fn given(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
+    /// Names of the flags given.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(name, _)| *name)
+    }
     pub(crate) fn integer(&self, name: &str) -> Option<i64> {
         self.get(name).and_then(|value| value.parse().ok())
     }
@@ -166,7 +170,10 @@ fn wrong(command: &Command, path: &str, message: &str) -> Parsed {
 }
 
 fn with_usage(command: &Command, path: &str, message: &str) -> String {
-    let usage = usage_line(command, path);
+    let mut usage = usage_line(command, path);
+    if command.path == "docker" {
+        usage.push_str(" [ARG...]");
+    }
     format!("{message}\n\nUsage:  {usage}\n\nRun '{path} --help' for more information")
 }
 
@@ -278,12 +285,18 @@ fn store(
     value: String,
     flags: &mut Flags,
 ) -> Result<(), Parsed> {
-    if let Err(reason) = values::check(flag.kind, &value) {
+    let checked = values::check(flag.kind, &value)
+        .and_then(|()| super::options::check(command.path, flag.name, flag.kind, &value));
+    if let Err(reason) = checked {
         let shown = match flag.short {
             Some(letter) => format!("-{letter}, --{}", flag.name),
             None => format!("--{}", flag.name),
         };
-        return Err(wrong(command, path, &format!("invalid argument {value:?} for \"{shown}\" flag: {reason}")));
+        return Err(wrong(
+            command,
+            path,
+            &format!("invalid argument {} for \"{shown}\" flag: {reason}", crate::format::quote(&value)),
+        ));
     }
     flags.add(flag.name, value);
     Ok(())

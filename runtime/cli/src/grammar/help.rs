@@ -10,7 +10,7 @@ pub(crate) fn usage_line(command: &Command, path: &str) -> String {
     match command.path {
         // Two forms, the second on a line of its own.
         "container cp" => {
-            format!("{path} {}\n\t{path} [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH", command.usage)
+            format!("{path} {}\n\tdocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH", command.usage)
         }
         _ if command.usage.is_empty() => path.to_owned(),
         _ => format!("{path} {}", command.usage),
@@ -26,6 +26,15 @@ pub(crate) fn help(command: &Command, path: &str, width: usize, console: &dyn Co
     if !command.aliases.is_empty() {
         let names: Vec<String> = command.aliases.iter().map(|alias| format!("docker {alias}")).collect();
         let _ = write!(text, "\nAliases:\n  {}\n", names.join(", "));
+    }
+    if command.is_experimental {
+        let _ = write!(
+            text,
+            "\nEXPERIMENTAL:\n  {path} is an experimental feature.\n  Experimental features provide early access to product \
+             functionality. These\n  features may change between releases without warning, or can be removed from \
+             a\n  future release. Learn more about experimental features in our documentation:\n  \
+             https://docs.docker.com/go/experimental/\n"
+        );
     }
     let is_root = command.path == "docker";
     if !is_root {
@@ -67,8 +76,15 @@ fn write_group(text: &mut String, command: &Command, group: &str, title: &str) {
 }
 
 fn write_flags(text: &mut String, title: &str, command: &Command, width: usize, console: &dyn Console) {
-    // Docker hides what this engine's platform does not have.
-    let flags: Vec<&FlagSpec> = command.flags.iter().filter(|flag| !flag.text.ends_with("(Windows only)")).collect();
+    // Docker hides what the engine's platform does not have, and what is experimental.
+    let is_experimental = |flag: &FlagSpec| {
+        flag.name == "squash" || (command.path == "container start" && flag.name.starts_with("checkpoint"))
+    };
+    let flags: Vec<&FlagSpec> = command
+        .flags
+        .iter()
+        .filter(|flag| !flag.is_hidden && !flag.is_for_windows() && !is_experimental(flag))
+        .collect();
     if flags.is_empty() {
         return;
     }
@@ -78,9 +94,8 @@ fn write_flags(text: &mut String, title: &str, command: &Command, width: usize, 
     let home = console.variable("HOME").unwrap_or_else(|| "/root".to_owned());
     for (flag, head) in flags.iter().zip(&heads) {
         let usage = flag.text.replace("\"/root/", &format!("\"{home}/"));
-        let lines: Vec<String> = usage.lines().map(|line| wrap(column, width.saturating_sub(1), line)).collect();
-        let indent = format!("\n{}", " ".repeat(column));
-        let _ = writeln!(text, "{head}{}{}", " ".repeat(column - head.len()), lines.join(&indent));
+        let usage = wrap(column, width.saturating_sub(1), &usage);
+        let _ = writeln!(text, "{head}{}{usage}", " ".repeat(column - head.len()));
     }
 }
 
@@ -96,43 +111,47 @@ fn head(flag: &FlagSpec) -> String {
     head
 }
 
-/// Wraps one line behind a column of `indent`, with the slack pflag allows at the end of the last line.
-fn wrap(indent: usize, width: usize, line: &str) -> String {
+/// Wraps a text behind a column of `indent`, with the slack pflag allows at the end of the last line.
+fn wrap(indent: usize, width: usize, text: &str) -> String {
     const SLACK: usize = 5;
+    const LEAST: usize = 24;
     let mut indent = indent;
     let mut available = width.saturating_sub(indent);
-    let mut text = String::new();
-    if available < 24 {
+    let mut output = String::new();
+    if available < LEAST {
         // Too narrow beside the flags: the text goes below them.
         indent = 16;
         available = width.saturating_sub(indent);
-        text.push('\n');
-        text.push_str(&" ".repeat(indent));
+        output.push('\n');
+        output.push_str(&" ".repeat(indent));
     }
-    if available < 24 {
-        return line.to_owned();
+    if available < LEAST {
+        return text.replace('\n', &output);
     }
-    let available = available - SLACK;
-    let mut rest = line;
+    let newline = format!("\n{}", " ".repeat(indent));
+    let mut rest = text;
     loop {
-        let (piece, remainder) = cut(available, SLACK, rest);
-        text.push_str(piece);
+        let (piece, remainder) = cut(available - SLACK, SLACK, rest);
+        output.push_str(&piece.replace('\n', &newline));
         if remainder.is_empty() {
-            return text;
+            return output;
         }
-        text.push('\n');
-        text.push_str(&" ".repeat(indent));
+        output.push_str(&newline);
         rest = remainder;
     }
 }
 
+/// The first piece of a text, cut at white space before `available` bytes, and the rest.
 fn cut(available: usize, slack: usize, text: &str) -> (&str, &str) {
     if available + slack > text.len() {
         return (text, "");
     }
     let limit = (0..=available).rev().find(|index| text.is_char_boundary(*index)).unwrap_or(0);
-    match text[..limit].rfind([' ', '\t']) {
-        Some(space) if space > 0 => (&text[..space], &text[space + 1..]),
-        _ => (text, ""),
-    }
+    let head = &text[..limit];
+    let at = match (head.rfind([' ', '\t', '\n']), head.rfind('\n')) {
+        (None | Some(0), _) => return (text, ""),
+        (Some(space), Some(newline)) if newline > 0 && newline < space => newline,
+        (Some(space), _) => space,
+    };
+    (&text[..at], &text[at + 1..])
 }

@@ -9,9 +9,7 @@ pub(crate) fn check(kind: &str, value: &str) -> Result<(), String> {
         "float" => integer("ParseFloat", value, value.parse::<f64>().is_ok()),
         "duration" => parse_duration(value).map(|_| ()),
         "bytes" => parse_bytes(value).map(|_| ()),
-        "decimal" => {
-            value.parse::<f64>().map(|_| ()).map_err(|_| format!("failed to parse {value} as a rational number"))
-        }
+        "decimal" => parse_cpus(value).map(|_| ()),
         "filter" if !value.is_empty() && !value.contains('=') => {
             Err("bad format of filter (expected name=value)".to_owned())
         }
@@ -30,6 +28,22 @@ fn integer(function: &str, value: &str, good: bool) -> Result<(), String> {
         "invalid syntax"
     };
     Err(format!("strconv.{function}: parsing {value:?}: {reason}"))
+}
+
+/// A number of CPUs in billionths: a decimal number or a fraction, no finer than that.
+pub(crate) fn parse_cpus(text: &str) -> Result<i64, String> {
+    let wrong = || format!("failed to parse {text} as a rational number");
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    let cpus = match text.split_once('/') {
+        Some((over, under)) => number(over).zip(number(under).filter(|under| *under != 0.0)).map(|(a, b)| a / b),
+        None => number(text),
+    };
+    let billionths = cpus.ok_or_else(wrong)? * 1e9;
+    if (billionths - billionths.round()).abs() > 1e-3 {
+        return Err("value is too precise".to_owned());
+    }
+    #[allow(clippy::cast_possible_truncation)] // billionths of a CPU
+    Ok(billionths.round() as i64)
 }
 
 /// Go's `strconv.ParseBool`.
@@ -86,7 +100,8 @@ pub(crate) fn parse_bytes(text: &str) -> Result<i64, String> {
     }
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let number: f64 = text[..end].parse().map_err(|_| invalid())?;
-    let unit = text[end..].trim_start().to_ascii_lowercase();
+    // One space may stand before the unit.
+    let unit = text[end..].strip_prefix(' ').unwrap_or(&text[end..]).to_ascii_lowercase();
     let unit = unit.strip_suffix('b').unwrap_or(&unit);
     let power = match unit.strip_suffix('i').unwrap_or(unit) {
         "" => 0,

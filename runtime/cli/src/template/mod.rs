@@ -1,73 +1,55 @@
-//! Go templates, as far as `--format` is used: fields, pipelines, variables, `if`, `range`, `with`, functions.
+//! Go templates, as `--format` uses them: `text/template` over Docker's values, with Go's errors.
 
 mod evaluate;
 mod functions;
+mod go_types;
+mod lex;
+mod node;
 mod parse;
+mod print;
+mod value;
 
-use serde_json::Value;
-
-use parse::Node;
+pub(crate) use go_types::typed;
+pub(crate) use print::{duration as duration_text, plain as plain_text, time as time_text};
+pub(crate) use value::{Element, Row as RowValue, Value};
 
 /// A parsed template.
 pub(crate) struct Template {
-    nodes: Vec<Node>,
+    name: String,
+    source: String,
+    parsed: parse::Parsed,
 }
 
 impl Template {
-    /// Parses; the error is Go's text for the most common mistakes.
+    /// Parses; the error is Go's text.
     pub(crate) fn parse(source: &str) -> Result<Self, String> {
-        parse::parse(source).map(|nodes| Self { nodes })
+        Self::named("", source)
     }
-    /// Renders `data`.
+    /// Parses a template that errors call by a name.
+    pub(crate) fn named(name: &str, source: &str) -> Result<Self, String> {
+        let parsed = parse::parse(name, source)?;
+        Ok(Self { name: name.to_owned(), source: source.to_owned(), parsed })
+    }
+    /// Renders `data`. A failed execution has still written what came before.
     pub(crate) fn execute(&self, data: &Value) -> Result<String, String> {
-        evaluate::execute(&self.nodes, data, false)
+        let mut output = String::new();
+        self.run(data, evaluate::Mode::default(), &mut output).map(|()| output)
+    }
+    /// Renders untyped JSON, of which a field that is not there is an error.
+    pub(crate) fn execute_untyped(&self, data: &serde_json::Value) -> Result<String, String> {
+        let mut output = String::new();
+        let mode = evaluate::Mode { missing_key_is_error: true, ..Default::default() };
+        self.run(&Value::untyped(data), mode, &mut output).map(|()| output)
     }
     /// Renders a table's header line: functions that change text leave it alone.
-    pub(crate) fn execute_headers(&self, headers: &Value) -> String {
-        evaluate::execute(&self.nodes, headers, true).unwrap_or_default()
+    pub(crate) fn execute_headers(&self, headers: &Value) -> Result<String, String> {
+        let mut output = String::new();
+        self.run(headers, evaluate::Mode { headers: true, ..Default::default() }, &mut output).map(|()| output)
+    }
+    fn run(&self, data: &Value, mode: evaluate::Mode, output: &mut String) -> Result<(), String> {
+        evaluate::execute(&self.name, &self.source, &self.parsed, data, mode, output)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn render(source: &str) -> String {
-        let data = json!({"Name": "/web", "Config": {"Labels": {"a.b": "c"}, "Cmd": ["x", "y"]}, "N": 3, "Ok": true,
-            "Ports": {"80/tcp": [{"HostPort": "8080"}]}, "None": null});
-        match Template::parse(source) {
-            Ok(template) => template.execute(&data).unwrap_or_else(|error| error),
-            Err(error) => error,
-        }
-    }
-
-    #[test]
-    fn what_people_write_works() {
-        let cases = [
-            ("{{.Name}} {{.N}} {{.Ok}}", "/web 3 true"),
-            ("{{json .Config.Cmd}}", "[\"x\",\"y\"]"),
-            ("{{.Config.Cmd}} {{.Config.Labels}}", "[x y] map[a.b:c]"),
-            ("{{index .Config.Labels \"a.b\"}}", "c"),
-            ("{{range .Config.Cmd}}<{{.}}>{{end}}", "<x><y>"),
-            ("{{range $i, $e := .Config.Cmd}}{{$i}}={{$e}} {{end}}", "0=x 1=y "),
-            ("{{range $p, $c := .Ports}}{{$p}}->{{(index $c 0).HostPort}}{{end}}", "80/tcp->8080"),
-            ("{{if eq .N 3}}three{{else}}no{{end}}", "three"),
-            ("{{if and .Ok (gt .N 5)}}a{{else if .Ok}}b{{end}}", "b"),
-            ("{{with .Config}}{{join .Cmd \",\"}}{{end}}", "x,y"),
-            ("{{.Name | upper | printf \"%s!\"}}", "/WEB!"),
-            ("a {{- .N -}} b", "a3b"),
-            ("{{len .Config.Cmd}}{{println .N}}", "23\n"),
-            ("{{.None}}", "<no value>"),
-        ];
-        for (source, expected) in cases {
-            assert_eq!(render(source), expected, "{source}");
-        }
-    }
-
-    #[test]
-    fn a_missing_field_is_an_error() {
-        insta::assert_snapshot!(render("{{.Config.Nope}}"), @r#"template: :1:9: executing "" at <.Config.Nope>: map has no entry for key "Nope""#);
-    }
-}
+mod tests;

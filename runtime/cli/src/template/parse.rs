@@ -1,295 +1,421 @@
-use serde_json::{Number, Value};
+//! From words to nodes.
 
-/// A piece of a template.
-#[derive(Debug)]
-pub(super) enum Node {
-    Text(String),
-    Action(Pipeline),
-    If { condition: Pipeline, then: Vec<Node>, otherwise: Vec<Node> },
-    With { value: Pipeline, then: Vec<Node>, otherwise: Vec<Node> },
-    Range { value: Pipeline, body: Vec<Node>, otherwise: Vec<Node> },
+use std::collections::HashMap;
+
+use super::{
+    functions,
+    lex::{Token, TokenKind, lex, line_of, parse_number},
+    node::{Kind, Node, Operand, Pipeline},
+};
+
+/// A template's own nodes and those of the templates it defines.
+pub(super) struct Parsed {
+    pub nodes: Vec<Node>,
+    pub defined: HashMap<String, Vec<Node>>,
 }
 
-/// `$a, $b := command | command`.
-#[derive(Debug)]
-pub(super) struct Pipeline {
-    pub variables: Vec<String>,
-    pub commands: Vec<Vec<Operand>>,
+type Outcome<T> = Result<T, String>;
+
+/// How a list of nodes ended.
+enum End {
+    Source,
+    End,
+    Else,
 }
 
-#[derive(Debug)]
-pub(super) enum Operand {
-    Literal(Value),
-    /// `.A.B`; empty is the dot itself.
-    Field {
-        path: Vec<String>,
-        column: usize,
-    },
-    /// `$`, `$name`, then fields.
-    Variable {
-        name: String,
-        path: Vec<String>,
-        column: usize,
-    },
-    Function(String),
-    /// `(pipeline).A.B`.
-    Group {
-        pipeline: Pipeline,
-        path: Vec<String>,
-        column: usize,
-    },
-}
-
-enum Piece {
-    Text(String),
-    Action { text: String, column: usize },
-}
-
-pub(super) fn parse(source: &str) -> Result<Vec<Node>, String> {
-    let pieces = split(source)?;
-    let mut position = 0;
-    let (nodes, end) = block(&pieces, &mut position)?;
+/// Parses; errors carry Go's `template: NAME:LINE: ` in front.
+pub(super) fn parse(name: &str, source: &str) -> Outcome<Parsed> {
+    let tokens = lex(source).map_err(|(line, message)| format!("template: {name}:{line}: {message}"))?;
+    let mut parser = Parser {
+        name,
+        source,
+        tokens,
+        position: 0,
+        variables: vec!["$".to_owned()],
+        defined: HashMap::new(),
+        loops: 0,
+    };
+    let (nodes, end) = parser.list()?;
     match end {
-        None => Ok(nodes),
-        Some(word) => Err(format!("template: :1: unexpected {{{{{word}}}}}")),
+        End::Source => Ok(Parsed { nodes, defined: parser.defined }),
+        End::End => Err(parser.error("unexpected {{end}}")),
+        End::Else => Err(parser.error("unexpected {{else}}")),
     }
 }
 
-fn split(source: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut rest = source;
-    let mut column = 0;
-    let mut trim_next = false;
-    while let Some(start) = rest.find("{{") {
-        let mut text = &rest[..start];
-        let after = &rest[start + 2..];
-        let end = after.find("}}").ok_or("template: :1: unclosed action")?;
-        let mut action = &after[..end];
-        if trim_next {
-            text = text.trim_start();
-        }
-        if action.starts_with("- ") {
-            action = &action[1..];
-            text = text.trim_end();
-        }
-        trim_next = action.ends_with(" -");
-        if trim_next {
-            action = &action[..action.len() - 1];
-        }
-        if !text.is_empty() {
-            pieces.push(Piece::Text(text.to_owned()));
-        }
-        if !action.trim_start().starts_with("/*") {
-            pieces.push(Piece::Action { text: action.to_owned(), column: column + start + 2 });
-        }
-        column += start + 2 + end + 2;
-        rest = &after[end + 2..];
-    }
-    let rest = if trim_next { rest.trim_start() } else { rest };
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.to_owned()));
-    }
-    Ok(pieces)
+struct Parser<'a> {
+    name: &'a str,
+    source: &'a str,
+    tokens: Vec<Token>,
+    position: usize,
+    variables: Vec<String>,
+    defined: HashMap<String, Vec<Node>>,
+    loops: usize,
 }
 
-type Block = (Vec<Node>, Option<String>);
+impl Parser<'_> {
+    fn error(&self, message: impl AsRef<str>) -> String {
+        let at = self.tokens.get(self.position.saturating_sub(1)).map_or(0, |token| token.at);
+        format!("template: {}:{}: {}", self.name, line_of(self.source, at), message.as_ref())
+    }
+    fn peek(&self) -> Option<&TokenKind> {
+        self.tokens.get(self.position).map(|token| &token.kind)
+    }
+    fn at(&self) -> usize {
+        self.tokens.get(self.position).map_or(self.source.len(), |token| token.at)
+    }
+    fn next(&mut self) -> Option<TokenKind> {
+        let token = self.tokens.get(self.position).cloned();
+        self.position += 1;
+        token.map(|token| token.kind)
+    }
+    fn skip_space(&mut self) {
+        while self.peek() == Some(&TokenKind::Space) {
+            self.position += 1;
+        }
+    }
+    fn unexpected(&self, token: Option<&TokenKind>, context: &str) -> String {
+        self.error(format!("unexpected {} in {context}", describe(token)))
+    }
+    fn close(&mut self, context: &str) -> Outcome<()> {
+        self.skip_space();
+        match self.next() {
+            Some(TokenKind::Close) => Ok(()),
+            other => Err(self.unexpected(other.as_ref(), context)),
+        }
+    }
 
-/// Reads until `end` or `else`, which is returned.
-fn block(pieces: &[Piece], position: &mut usize) -> Result<Block, String> {
-    let mut nodes = Vec::new();
-    while let Some(piece) = pieces.get(*position) {
-        *position += 1;
-        match piece {
-            Piece::Text(text) => nodes.push(Node::Text(text.clone())),
-            Piece::Action { text, column } => {
-                let trimmed = text.trim();
-                let (word, rest) = trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, ""));
-                match word {
-                    "end" | "else" => return Ok((nodes, Some(trimmed.to_owned()))),
-                    "if" | "with" | "range" => nodes.push(control(word, rest, *column, pieces, position)?),
-                    _ => nodes.push(Node::Action(pipeline(text, *column)?)),
+    fn list(&mut self) -> Outcome<(Vec<Node>, End)> {
+        let mut nodes = Vec::new();
+        while let Some(token) = self.next() {
+            match token {
+                TokenKind::Text(text) => nodes.push(Node::Text(text)),
+                _ => {
+                    self.skip_space();
+                    let keyword = match self.peek() {
+                        Some(TokenKind::Identifier(word)) => word.clone(),
+                        _ => String::new(),
+                    };
+                    match keyword.as_str() {
+                        "end" => {
+                            self.position += 1;
+                            self.close("end")?;
+                            return Ok((nodes, End::End));
+                        }
+                        // What follows the word is the caller's to read.
+                        "else" => {
+                            self.position += 1;
+                            return Ok((nodes, End::Else));
+                        }
+                        _ => nodes.extend(self.action(&keyword)?),
+                    }
                 }
             }
         }
+        Ok((nodes, End::Source))
     }
-    Ok((nodes, None))
-}
 
-fn control(word: &str, rest: &str, column: usize, pieces: &[Piece], position: &mut usize) -> Result<Node, String> {
-    let value = pipeline(rest, column + word.len() + 1)?;
-    let (then, mut end) = block(pieces, position)?;
-    let mut otherwise = Vec::new();
-    if let Some(more) = end.as_deref().and_then(|end| end.strip_prefix("else")) {
-        let more = more.trim();
-        if let Some((word @ ("if" | "with"), rest)) = more.split_once(char::is_whitespace) {
-            otherwise.push(control(word, rest, column, pieces, position)?);
-            end = Some("end".to_owned());
+    fn action(&mut self, keyword: &str) -> Outcome<Option<Node>> {
+        match keyword {
+            "if" | "with" | "range" => {
+                self.position += 1;
+                self.control(keyword).map(Some)
+            }
+            "break" | "continue" => {
+                self.position += 1;
+                if self.loops == 0 {
+                    return Err(self.error(format!("{{{{{keyword}}}}} outside {{{{range}}}}")));
+                }
+                self.close(&format!("{{{{{keyword}}}}}"))?;
+                Ok(Some(if keyword == "break" { Node::Break } else { Node::Continue }))
+            }
+            "define" | "block" => {
+                self.position += 1;
+                self.define(keyword == "block")
+            }
+            "template" => {
+                self.position += 1;
+                self.skip_space();
+                let at = self.at();
+                let name = self.template_name("template clause")?;
+                self.skip_space();
+                let argument = if self.peek() == Some(&TokenKind::Close) {
+                    self.position += 1;
+                    None
+                } else {
+                    Some(self.pipeline("template clause", &TokenKind::Close)?)
+                };
+                Ok(Some(Node::Call { at, name, argument }))
+            }
+            _ => Ok(Some(Node::Action(self.pipeline("command", &TokenKind::Close)?))),
+        }
+    }
+
+    fn template_name(&mut self, context: &str) -> Outcome<String> {
+        match self.next() {
+            Some(TokenKind::Quoted(name, _)) => Ok(name),
+            other => Err(self.unexpected(other.as_ref(), context)),
+        }
+    }
+
+    fn define(&mut self, is_block: bool) -> Outcome<Option<Node>> {
+        self.skip_space();
+        let at = self.at();
+        let name = self.template_name(if is_block { "block clause" } else { "define clause" })?;
+        let argument = if is_block {
+            Some(self.pipeline("block clause", &TokenKind::Close)?)
         } else {
-            (otherwise, end) = block(pieces, position)?;
+            self.close("define clause")?;
+            None
+        };
+        let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
+        let (nodes, end) = self.list()?;
+        self.variables = outer;
+        if !matches!(end, End::End) {
+            return Err(self.error("unexpected EOF"));
         }
+        self.defined.insert(name.clone(), nodes);
+        Ok(is_block.then_some(Node::Call { at, name, argument }))
     }
-    if end.as_deref() != Some("end") {
-        return Err("template: :1: unexpected EOF".to_owned());
-    }
-    Ok(match word {
-        "if" => Node::If { condition: value, then, otherwise },
-        "with" => Node::With { value, then, otherwise },
-        _ => Node::Range { value, body: then, otherwise },
-    })
-}
 
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    column: usize,
-}
+    fn control(&mut self, word: &str) -> Outcome<Node> {
+        let known = self.variables.len();
+        let value = self.pipeline(word, &TokenKind::Close)?;
+        self.loops += usize::from(word == "range");
+        let (then, end) = self.list()?;
+        self.loops -= usize::from(word == "range");
+        let otherwise = match end {
+            End::End => Vec::new(),
+            End::Source => return Err(self.error("unexpected EOF")),
+            End::Else => self.otherwise(word)?,
+        };
+        self.variables.truncate(known);
+        Ok(match word {
+            "if" => Node::If { condition: value, then, otherwise },
+            "with" => Node::With { value, then, otherwise },
+            _ => Node::Range { value, body: then, otherwise },
+        })
+    }
 
-fn pipeline(text: &str, column: usize) -> Result<Pipeline, String> {
-    let mut reader = Reader { text, at: 0, column };
-    let parsed = reader.pipeline()?;
-    if reader.peek().is_some() {
-        return Err(format!("template: :1: unexpected {:?} in operand", &reader.text[reader.at..]));
-    }
-    Ok(parsed)
-}
-
-impl Reader<'_> {
-    fn peek(&self) -> Option<char> {
-        self.text[self.at..].chars().next()
-    }
-    fn skip(&mut self) {
-        while let Some(letter) = self.peek().filter(|letter| letter.is_whitespace()) {
-            self.at += letter.len_utf8();
-        }
-    }
-    fn name(&mut self) -> String {
-        let rest = &self.text[self.at..];
-        let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
-        self.at += end;
-        rest[..end].to_owned()
-    }
-    fn path(&mut self) -> Vec<String> {
-        let mut path = Vec::new();
-        while self.peek() == Some('.') {
-            self.at += 1;
-            let name = self.name();
-            if !name.is_empty() {
-                path.push(name);
-            }
-        }
-        path
-    }
-    fn pipeline(&mut self) -> Result<Pipeline, String> {
-        let mut variables = Vec::new();
-        let declared = self.text[self.at..].find(":=").map(|end| (end, self.text[self.at..self.at + end].to_owned()));
-        if let Some((end, names)) = declared
-            && names.trim_start().starts_with('$')
+    /// After `{{else`: another `if` or `with`, or nodes up to `{{end}}`.
+    fn otherwise(&mut self, word: &str) -> Outcome<Vec<Node>> {
+        self.skip_space();
+        if let Some(TokenKind::Identifier(next)) = self.peek()
+            && next == word
+            && word != "range"
         {
-            variables = names.split(',').map(|name| name.trim().trim_start_matches('$').to_owned()).collect();
-            self.at += end + 2;
+            self.position += 1;
+            return Ok(vec![self.control(word)?]);
         }
-        let mut commands = Vec::new();
-        loop {
-            let command = self.command()?;
-            if command.is_empty() {
-                return Err("template: :1: missing value for command".to_owned());
-            }
-            commands.push(command);
-            if self.peek() == Some('|') {
-                self.at += 1;
-            } else {
-                return Ok(Pipeline { variables, commands });
-            }
+        self.close("else")?;
+        let (nodes, end) = self.list()?;
+        match end {
+            End::End => Ok(nodes),
+            End::Else => Err(self.error("expected end; found {{else}}")),
+            End::Source => Err(self.error("unexpected EOF")),
         }
     }
-    fn command(&mut self) -> Result<Vec<Operand>, String> {
+
+    fn pipeline(&mut self, context: &str, end: &TokenKind) -> Outcome<Pipeline> {
+        self.skip_space();
+        let at = self.at();
+        let (variables, assigns) = self.declarations(context)?;
+        let mut commands: Vec<Vec<Operand>> = Vec::new();
+        loop {
+            self.skip_space();
+            if self.peek() == Some(end) {
+                self.position += 1;
+                if commands.is_empty() {
+                    return Err(self.error(format!("missing value for {context}")));
+                }
+                for command in &commands[1..] {
+                    if let Some(first) = command.first()
+                        && matches!(
+                            first.kind,
+                            Kind::Bool(_)
+                                | Kind::Dot
+                                | Kind::Nil
+                                | Kind::Int { .. }
+                                | Kind::Float { .. }
+                                | Kind::Text { .. }
+                        )
+                    {
+                        return Err(self.error("non executable command in pipeline stage 2"));
+                    }
+                }
+                for name in &variables {
+                    if assigns && !self.variables.contains(name) {
+                        return Err(self.error(format!("undefined variable {}", crate::format::quote(name))));
+                    }
+                    self.variables.push(name.clone());
+                }
+                return Ok(Pipeline { at, variables, assigns, commands });
+            }
+            let command = self.command(context)?;
+            commands.push(command);
+        }
+    }
+
+    fn declarations(&mut self, context: &str) -> Outcome<(Vec<String>, bool)> {
+        let start = self.position;
+        let mut names = Vec::new();
+        loop {
+            self.skip_space();
+            let Some(TokenKind::Variable(name)) = self.peek().cloned() else { break };
+            self.position += 1;
+            self.skip_space();
+            names.push(name);
+            match self.peek() {
+                Some(TokenKind::Declare | TokenKind::Assign) => {
+                    let assigns = self.peek() == Some(&TokenKind::Assign);
+                    self.position += 1;
+                    return Ok((names, assigns));
+                }
+                Some(TokenKind::Comma) if context == "range" && names.len() < 2 => self.position += 1,
+                Some(TokenKind::Comma) => {
+                    self.position += 1;
+                    return Err(self.error(format!("too many declarations in {context}")));
+                }
+                _ => break,
+            }
+        }
+        self.position = start;
+        Ok((Vec::new(), false))
+    }
+
+    fn command(&mut self, context: &str) -> Outcome<Vec<Operand>> {
         let mut operands = Vec::new();
         loop {
-            self.skip();
+            self.skip_space();
             match self.peek() {
-                None | Some('|' | ')') => return Ok(operands),
-                Some(_) => operands.push(self.operand()?),
-            }
-        }
-    }
-    fn operand(&mut self) -> Result<Operand, String> {
-        let start = self.at;
-        let column = self.column + start;
-        match self.peek() {
-            Some('.') => {
-                let path = self.path();
-                Ok(Operand::Field { column: column + self.last_field(start), path })
-            }
-            Some('$') => {
-                self.at += 1;
-                let name = self.name();
-                let path = self.path();
-                Ok(Operand::Variable { name, path, column })
-            }
-            Some('(') => {
-                self.at += 1;
-                let pipeline = self.pipeline()?;
-                if self.peek() != Some(')') {
-                    return Err("template: :1: unclosed left paren".to_owned());
+                Some(TokenKind::Pipe) => {
+                    self.position += 1;
+                    self.skip_space();
+                    if operands.is_empty() || matches!(self.peek(), Some(TokenKind::Close | TokenKind::CloseGroup)) {
+                        return Err(self.error(format!("missing value for {context}")));
+                    }
+                    return Ok(operands);
                 }
-                self.at += 1;
-                let path = self.path();
-                Ok(Operand::Group { pipeline, path, column })
+                Some(TokenKind::Close | TokenKind::CloseGroup) => return Ok(operands),
+                None => return Err(self.error("unclosed action")),
+                Some(_) => operands.push(self.operand(context)?),
             }
-            Some('"') => self.quoted(),
-            Some('`') => {
-                let rest = &self.text[start + 1..];
-                let end = rest.find('`').ok_or("template: :1: unterminated raw quoted string")?;
-                self.at += end + 2;
-                Ok(Operand::Literal(Value::from(&rest[..end])))
-            }
-            Some(letter) if letter.is_ascii_digit() || letter == '-' => {
-                let rest = &self.text[start..];
-                let end = rest[1..]
-                    .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-                    .map_or(rest.len(), |end| end + 1);
-                self.at += end;
-                let number: Number =
-                    rest[..end].parse().map_err(|_| format!("template: :1: bad number syntax: {rest:?}"))?;
-                Ok(Operand::Literal(Value::Number(number)))
-            }
-            Some(letter) if letter.is_alphabetic() => {
-                let name = self.name();
-                Ok(match name.as_str() {
-                    "true" => Operand::Literal(Value::Bool(true)),
-                    "false" => Operand::Literal(Value::Bool(false)),
-                    "nil" => Operand::Literal(Value::Null),
-                    _ if super::functions::exists(&name) => Operand::Function(name),
-                    _ => return Err(format!("template: :1: function {name:?} not defined")),
-                })
-            }
-            letter => Err(format!("template: :1: unexpected {letter:?} in command")),
         }
     }
-    /// Go reports the column of the last field of a chain.
-    fn last_field(&self, start: usize) -> usize {
-        self.text[start..self.at].rfind('.').unwrap_or(0)
-    }
-    fn quoted(&mut self) -> Result<Operand, String> {
-        let mut value = String::new();
-        self.at += 1;
-        while let Some(letter) = self.peek() {
-            self.at += letter.len_utf8();
-            match letter {
-                '"' => return Ok(Operand::Literal(Value::String(value))),
-                '\\' => {
-                    let Some(escaped) = self.peek() else { break };
-                    self.at += escaped.len_utf8();
-                    value.push(match escaped {
-                        'n' => '\n',
-                        't' => '\t',
-                        'r' => '\r',
-                        other => other,
-                    });
+
+    fn operand(&mut self, context: &str) -> Outcome<Operand> {
+        let at = self.at();
+        let token = self.next();
+        let kind = match token {
+            Some(TokenKind::Dot) => Kind::Dot,
+            Some(TokenKind::Field(name)) => Kind::Field(vec![name]),
+            Some(TokenKind::Variable(name)) => {
+                if !self.variables.contains(&name) {
+                    return Err(self.error(format!("undefined variable {}", crate::format::quote(&name))));
                 }
-                letter => value.push(letter),
+                Kind::Variable(vec![name])
             }
+            Some(TokenKind::Number(text)) => match parse_number(&text) {
+                Some(Ok(value)) => Kind::Int { value, text },
+                Some(Err(value)) => Kind::Float { value, text },
+                None => return Err(self.error(format!("bad number syntax: {}", crate::format::quote(&text)))),
+            },
+            Some(TokenKind::Letter(value, text)) => Kind::Int { value: i64::from(u32::from(value)), text },
+            Some(TokenKind::Quoted(value, quoted)) => Kind::Text { value, quoted },
+            Some(TokenKind::Identifier(name)) => match name.as_str() {
+                "true" => Kind::Bool(true),
+                "false" => Kind::Bool(false),
+                "nil" => Kind::Nil,
+                _ if functions::exists(&name) => Kind::Function(name),
+                _ if matches!(name.as_str(), "end" | "else" | "if" | "range" | "with" | "define" | "template") => {
+                    return Err(self.error(format!("unexpected <{name}> in {context}")));
+                }
+                _ => return Err(self.error(format!("function {} not defined", crate::format::quote(&name)))),
+            },
+            Some(TokenKind::OpenGroup) => {
+                Kind::Group(Box::new(self.pipeline("parenthesized pipeline", &TokenKind::CloseGroup)?))
+            }
+            other => {
+                let place = if context == "command" { "command" } else { context };
+                return Err(self.unexpected(other.as_ref(), place));
+            }
+        };
+        self.chain(Operand { at, kind }, context)
+    }
+
+    /// Fields right behind an operand.
+    fn chain(&mut self, operand: Operand, context: &str) -> Outcome<Operand> {
+        let chain_at = self.at();
+        let mut path = Vec::new();
+        while let Some(TokenKind::Field(name)) = self.peek() {
+            path.push(name.clone());
+            self.position += 1;
         }
-        Err("template: :1: unterminated quoted string".to_owned())
+        if path.is_empty() {
+            if !matches!(
+                self.peek(),
+                None | Some(TokenKind::Space | TokenKind::Pipe | TokenKind::Close | TokenKind::CloseGroup)
+            ) {
+                let token = self.peek().cloned();
+                return Err(self.error(format!("unexpected {} in operand", describe(token.as_ref()))));
+            }
+            let _ = context;
+            return Ok(operand);
+        }
+        Ok(match operand.kind {
+            // Go reports a chain's place as that of its second part.
+            Kind::Field(mut names) => {
+                names.extend(path);
+                Operand { at: chain_at, kind: Kind::Field(names) }
+            }
+            Kind::Variable(mut names) => {
+                names.extend(path);
+                Operand { at: chain_at, kind: Kind::Variable(names) }
+            }
+            Kind::Bool(_) | Kind::Text { .. } | Kind::Int { .. } | Kind::Float { .. } | Kind::Nil | Kind::Dot => {
+                return Err(
+                    self.error(format!("unexpected . after term {}", crate::format::quote(&operand.to_string())))
+                );
+            }
+            _ => Operand { at: chain_at, kind: Kind::Chain(Box::new(operand), path) },
+        })
+    }
+}
+
+/// A word as Go's errors print it.
+fn describe(token: Option<&TokenKind>) -> String {
+    let quote = crate::format::quote;
+    match token {
+        None => "EOF".to_owned(),
+        Some(TokenKind::Text(text) | TokenKind::Number(text) | TokenKind::Variable(text)) => quote(text),
+        Some(TokenKind::Letter(_, text) | TokenKind::Quoted(_, text)) => quote(text),
+        Some(TokenKind::Identifier(word)) => {
+            let keyword = matches!(
+                word.as_str(),
+                "define"
+                    | "block"
+                    | "if"
+                    | "else"
+                    | "end"
+                    | "range"
+                    | "with"
+                    | "template"
+                    | "nil"
+                    | "break"
+                    | "continue"
+            );
+            if keyword { format!("<{word}>") } else { quote(word) }
+        }
+        Some(TokenKind::Field(name)) => format!("<.{name}>"),
+        Some(TokenKind::Open) => quote("{{"),
+        Some(TokenKind::Close) => quote("}}"),
+        Some(TokenKind::Space) => quote(" "),
+        Some(TokenKind::Dot) => "<.>".to_owned(),
+        Some(TokenKind::Pipe) => quote("|"),
+        Some(TokenKind::Comma) => quote(","),
+        Some(TokenKind::Declare) => quote(":="),
+        Some(TokenKind::Assign) => quote("="),
+        Some(TokenKind::OpenGroup) => quote("("),
+        Some(TokenKind::CloseGroup) => quote(")"),
     }
 }

@@ -55,6 +55,7 @@ impl ImageApi for HttpClient {
     async fn push_image(&self, name: &str, options: PushImage) -> ApiResult<MessageStream> {
         let call = Call::post(&format!("/images/{name}/push"))
             .maybe("tag", options.tag.as_ref())
+            .maybe("platform", options.platform.as_ref())
             .auth(options.auth.as_ref())?;
         Ok(objects(self.send(call).await?).boxed())
     }
@@ -70,7 +71,11 @@ impl ImageApi for HttpClient {
         self.receive(Call::post("/images/prune").filters(&filters)).await
     }
     async fn save_images(&self, names: Vec<String>) -> ApiResult<ByteStream> {
+        self.save_images_of(names, &[]).await
+    }
+    async fn save_images_of(&self, names: Vec<String>, platforms: &[String]) -> ApiResult<ByteStream> {
         let call = names.iter().fold(Call::get("/images/get"), |call, name| call.query("names", name));
+        let call = platforms.iter().fold(call, |call, platform| call.query("platform", platform));
         Ok(bytes(self.send(call).await?))
     }
     async fn load_images(&self, quiet: bool, tar: ByteStream) -> ApiResult<MessageStream> {

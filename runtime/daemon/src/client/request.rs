@@ -111,6 +111,12 @@ impl HttpClient {
         }
         let is_head = call.method == Method::HEAD;
         let mut request = Request::builder().method(call.method).uri(target).header(header::HOST, "docker");
+        for (name, value) in self.headers.iter() {
+            let name = header::HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, header::HeaderValue::from_str(value)) {
+                request = request.header(name, value);
+            }
+        }
         for (name, value) in call.headers {
             request = request.header(name, value);
         }

@@ -1,13 +1,20 @@
 use async_trait::async_trait;
 use docklab_api::{
+<<<<<<< HEAD
     Activity, ApiResult, Events, Ping, RaftStatus, SystemApi,
+=======
+    ApiError, ApiResult, Events, Ping, RawRequest, SystemApi,
+>>>>>>> ff809b2 (cli: templates, flags and texts as Docker's client has them; the engine's own JSON is kept)
     models::{AuthConfig, EventMessage, SystemAuthResponse, SystemDataUsageResponse, SystemInfo, SystemVersion},
 };
 use futures::{StreamExt as _, stream::BoxStream};
+use http_body_util::BodyExt as _;
+use hyper::Method;
 
 use super::{
     HttpClient,
     request::{Call, objects},
+    undecodable,
 };
 
 impl HttpClient {
@@ -25,8 +32,34 @@ impl HttpClient {
         })
     }
 
+<<<<<<< HEAD
     /// The raft group as our engines tell them; a stock Docker Engine answers 404.
     pub(super) async fn raft(&self) -> ApiResult<RaftStatus> {
+=======
+    async fn send_raw(&self, request: RawRequest) -> ApiResult<serde_json::Value> {
+        let method = if request.method.is_empty() { "GET" } else { request.method };
+        let method = Method::from_bytes(method.as_bytes())
+            .map_err(|error| ApiError::invalid(format!("building the request: {error}")))?;
+        let mut call = Call::new(method, &request.path);
+        for (key, value) in &request.query {
+            call = call.query(key, value);
+        }
+        if let Some(auth) = &request.auth {
+            call = call.auth(auth.as_ref())?;
+        }
+        if let Some(body) = &request.body {
+            call = call.json(body)?;
+        }
+        let bytes = self.send(call).await?.into_body().collect().await.map_err(undecodable)?.to_bytes();
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(serde_json::Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(undecodable)
+    }
+
+    /// The raft members as our engines tell them; a stock Docker Engine answers 404.
+    pub(super) async fn raft(&self) -> ApiResult<HashMap<String, serde_json::Value>> {
+>>>>>>> ff809b2 (cli: templates, flags and texts as Docker's client has them; the engine's own JSON is kept)
         self.receive(Call::get("/docklab/raft")).await
     }
 }
@@ -57,5 +90,8 @@ impl SystemApi for HttpClient {
     }
     async fn login(&self, auth: AuthConfig) -> ApiResult<SystemAuthResponse> {
         self.receive(Call::post("/auth").json(&auth)?).await
+    }
+    async fn raw(&self, request: RawRequest) -> Option<ApiResult<serde_json::Value>> {
+        Some(self.send_raw(request).await)
     }
 }

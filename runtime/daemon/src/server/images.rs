@@ -39,7 +39,8 @@ pub(super) async fn route(context: Context, segments: &[&str]) -> ApiResult<Resp
         (Method::GET, ["images", name @ .., "history"]) => respond::json(&api.image_history(&name.join("/")).await?),
         (Method::GET, ["images", name @ .., "get"]) => save(&context, vec![name.join("/")]).await,
         (Method::POST, ["images", name @ .., "push"]) => {
-            let options = PushImage { tag: query.get("tag"), auth: context.registry_auth()? };
+            let options =
+                PushImage { tag: query.get("tag"), platform: query.get("platform"), auth: context.registry_auth()? };
             Ok(respond::progress(api.push_image(&name.join("/"), options).await?))
         }
         (Method::POST, ["images", name @ .., "tag"]) => {

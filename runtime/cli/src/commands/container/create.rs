@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+pub(crate) use super::environment::{environment, labels};
+use super::{environment, limits, networks, ports};
 use crate::{
+    commands::mount,
     context::{Context, Invocation},
     error::{CliError, CliResult},
-    grammar::parse_duration,
 };
 
 /// Builds the request body.
@@ -19,85 +21,171 @@ pub(crate) async fn body(context: &Context, call: &Invocation) -> CliResult<Valu
     if attach.is_empty() && !detached {
         (stdout, stderr, stdin) = (true, true, interactive);
     }
-    if flags.is_set("rm") && !matches!(flags.text("restart"), "" | "no") {
-        return Err(CliError::new("conflicting options: cannot specify both --restart and --rm"));
-    }
-    let (exposed, bindings) = publish(&flags.list("publish"), &flags.list("expose"))?;
-    let mut volumes = Map::new();
-    let mut binds = Vec::new();
-    for volume in flags.list("volume") {
-        if volume.contains(':') {
-            let (source, rest) = volume.split_once(':').unwrap_or((&volume, ""));
-            let absolute = if source.starts_with('.') {
-                format!(
-                    "{}/{}",
-                    context.console.working_directory(),
-                    source.trim_start_matches("./").trim_end_matches('.')
-                )
-            } else {
-                source.to_owned()
-            };
-            binds.push(format!(
-                "{}:{rest}",
-                if absolute.len() > 1 { absolute.trim_end_matches('/') } else { &absolute }
-            ));
-        } else {
-            volumes.insert(volume, json!({}));
-        }
-    }
+    check_modes(call)?;
+    let (exposed, bindings) = ports::publish(&flags.list("publish"), &flags.list("expose"))?;
+    let (volumes, binds) = volumes(context, call)?;
     let command = call.arguments.get(1..).unwrap_or_default();
     let entrypoint = match flags.get("entrypoint") {
         Some("") => json!([""]),
         Some(entrypoint) => json!([entrypoint]),
         None => Value::Null,
     };
-    let networks = flags.list("network");
-    let mode = networks.first().map_or("default".to_owned(), |network| network_name(network));
+    let (mode, endpoints) = networks::endpoints(call)?;
     let mut body = json!({
         "Hostname": flags.text("hostname"), "Domainname": flags.text("domainname"), "User": flags.text("user"),
         "AttachStdin": stdin, "AttachStdout": stdout, "AttachStderr": stderr,
         "Tty": flags.is_set("tty"), "OpenStdin": interactive, "StdinOnce": interactive && stdin,
-        "Env": environment(context, call).await?, "Image": call.argument(0), "Volumes": volumes,
+        "Env": all_variables(context, call).await?, "Image": call.argument(0), "Volumes": volumes,
         "WorkingDir": flags.text("workdir"), "Entrypoint": entrypoint,
         "Cmd": if command.is_empty() { Value::Null } else { json!(command) },
-        "Labels": labels(&flags.list("label")),
+        "Labels": environment::all_labels(context, call).await?,
     });
+    if !exposed.is_empty() {
+        set(&mut body, "ExposedPorts", Value::Object(exposed));
+    }
+    if let Some(signal) = flags.get("stop-signal") {
+        set(&mut body, "StopSignal", json!(signal));
+    }
+    if let Some(seconds) = flags.integer("stop-timeout") {
+        set(&mut body, "StopTimeout", json!(seconds));
+    }
+    if let Some(health) = health(call)? {
+        set(&mut body, "Healthcheck", health);
+    }
     let mut host = json!({
         "NetworkMode": mode, "PortBindings": bindings, "RestartPolicy": restart(flags.text("restart"))?,
         "AutoRemove": flags.is_set("rm"), "ConsoleSize": console_size(context),
         "PublishAllPorts": flags.is_set("publish-all"), "Privileged": flags.is_set("privileged"),
-        "ReadonlyRootfs": flags.is_set("read-only"), "LogConfig": {"Type": flags.text("log-driver"),
-        "Config": labels(&flags.list("log-opt"))},
+        "ReadonlyRootfs": flags.is_set("read-only"), "ContainerIDFile": flags.text("cidfile"),
+        "LogConfig": {"Type": flags.text("log-driver"), "Config": labels(&flags.list("log-opt"))},
         // Docker's client sends these as empty lists, and inspect shows them as they were sent.
         "Dns": [], "DnsOptions": [], "DnsSearch": [], "Devices": [], "Ulimits": [], "BlkioWeightDevice": [],
         "BlkioDeviceReadBps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceReadIOps": [], "BlkioDeviceWriteIOps": [],
     });
-    let set = |object: &mut Value, key: &str, value: Value| {
-        if let Some(map) = object.as_object_mut() {
-            map.insert(key.to_owned(), value);
-        }
-    };
-    if !exposed.is_empty() {
-        set(&mut body, "ExposedPorts", Value::Object(exposed));
-    }
     if !binds.is_empty() {
         set(&mut host, "Binds", json!(binds));
     }
+    texts_and_numbers(call, &mut host)?;
+    devices(call, &mut host)?;
+    security(context, call, &mut host).await?;
+    mounts(context, call, &mut host)?;
+    set(&mut body, "HostConfig", host);
+    set(&mut body, "NetworkingConfig", json!({"EndpointsConfig": endpoints}));
+    Ok(body)
+}
+
+fn set(target: &mut Value, key: &str, value: Value) {
+    if let Some(map) = target.as_object_mut() {
+        map.insert(key.to_owned(), value);
+    }
+}
+
+/// Variables of flags and files, and the configuration's proxies where they are not among them.
+async fn all_variables(context: &Context, call: &Invocation) -> CliResult<Value> {
+    let given = environment(context, call).await?;
+    let mut variables: Vec<Value> = given.as_array().cloned().unwrap_or_default();
+    for (name, value) in environment::proxies(context) {
+        let prefix = format!("{name}=");
+        if !variables.iter().any(|known| known.as_str().is_some_and(|known| known.starts_with(&prefix))) {
+            variables.push(json!(format!("{name}={value}")));
+        }
+    }
+    Ok(if variables.is_empty() { Value::Null } else { json!(variables) })
+}
+
+/// Modes and options that do not go together, or that are no modes.
+fn check_modes(call: &Invocation) -> CliResult<()> {
+    let flags = &call.flags;
+    if let Some(given) = flags.integer("memory-swappiness")
+        && given != -1
+        && !(0..=100).contains(&given)
+    {
+        return Err(CliError::new(format!("invalid value: {given}. Valid memory swappiness range is 0-100")));
+    }
+    let container = |text: &str| text.strip_prefix("container:").is_some_and(|name| !name.is_empty());
+    let pid = flags.text("pid");
+    if !matches!(pid, "" | "host") && !container(pid) {
+        return Err(CliError::new("--pid: invalid PID mode"));
+    }
+    if !matches!(flags.text("uts"), "" | "host") {
+        return Err(CliError::new("--uts: invalid UTS mode"));
+    }
+    if !matches!(flags.text("userns"), "" | "host") {
+        return Err(CliError::new("--userns: invalid USER mode"));
+    }
+    if !matches!(flags.text("cgroupns"), "" | "host" | "private") {
+        return Err(CliError::new("--cgroupns: invalid CGROUP mode"));
+    }
+    if flags.is_set("rm") && !matches!(flags.text("restart"), "" | "no") {
+        return Err(CliError::new("conflicting options: cannot specify both --restart and --rm"));
+    }
+    if flags.text("log-driver") == "none" && flags.given("log-opt") {
+        return Err(CliError::new("invalid logging opts for driver none"));
+    }
+    if flags.list("storage-opt").iter().any(|option| !option.contains('=')) {
+        return Err(CliError::new("invalid storage option"));
+    }
+    Ok(())
+}
+
+type Volumes = (Map<String, Value>, Vec<String>);
+
+/// `-v`: a path alone is an anonymous volume, everything with a colon a bind.
+fn volumes(context: &Context, call: &Invocation) -> CliResult<Volumes> {
+    let mut volumes = Map::new();
+    let mut binds = Vec::new();
+    for volume in call.flags.list("volume") {
+        if volume.is_empty() {
+            return Err(CliError::new("invalid empty volume spec"));
+        }
+        match volume.split_once(':') {
+            None => {
+                volumes.insert(volume, json!({}));
+            }
+            Some((source, rest)) => {
+                let source = if source.starts_with('.') {
+                    mount::join(&context.console.working_directory(), source)
+                } else {
+                    source.to_owned()
+                };
+                let source = if source.len() > 1 { source.trim_end_matches('/') } else { &source };
+                binds.push(format!("{source}:{rest}"));
+            }
+        }
+    }
+    Ok((volumes, binds))
+}
+
+fn texts_and_numbers(call: &Invocation, host: &mut Value) -> CliResult<()> {
+    let flags = &call.flags;
     for (flag, key) in [
-        ("cap-add", "CapAdd"),
-        ("cap-drop", "CapDrop"),
         ("dns", "Dns"),
-        ("dns-option", "DnsOptions"),
         ("dns-search", "DnsSearch"),
-        ("add-host", "ExtraHosts"),
         ("group-add", "GroupAdd"),
-        ("security-opt", "SecurityOpt"),
         ("volumes-from", "VolumesFrom"),
         ("link", "Links"),
+        ("device-cgroup-rule", "DeviceCgroupRules"),
     ] {
         if flags.given(flag) {
-            set(&mut host, key, json!(flags.list(flag)));
+            set(host, key, json!(flags.list(flag)));
         }
+    }
+    for (flag, key) in [("cap-add", "CapAdd"), ("cap-drop", "CapDrop")] {
+        if flags.given(flag) {
+            set(host, key, json!(limits::capabilities(&flags.list(flag))));
+        }
+    }
+    let options: Vec<String> = flags.list("dns-option").into_iter().chain(flags.list("dns-opt")).collect();
+    if !options.is_empty() {
+        set(host, "DnsOptions", json!(options));
+    }
+    let hosts: Vec<String> = flags
+        .list("add-host")
+        .iter()
+        .filter_map(|text| crate::grammar::split_host(text).map(|(name, address)| format!("{name}:{address}")))
+        .collect();
+    if !hosts.is_empty() {
+        set(host, "ExtraHosts", json!(hosts));
     }
     for (flag, key) in [
         ("pid", "PidMode"),
@@ -110,19 +198,45 @@ pub(crate) async fn body(context: &Context, call: &Invocation) -> CliResult<Valu
         ("cpuset-mems", "CpusetMems"),
         ("cgroupns", "CgroupnsMode"),
         ("volume-driver", "VolumeDriver"),
+        ("isolation", "Isolation"),
     ] {
         if flags.given(flag) {
-            set(&mut host, key, json!(flags.text(flag)));
+            set(host, key, json!(flags.text(flag)));
         }
     }
+    for (flag, key) in [("sysctl", "Sysctls"), ("storage-opt", "StorageOpt"), ("annotation", "Annotations")] {
+        if flags.given(flag) {
+            set(host, key, Value::Object(labels(&flags.list(flag))));
+        }
+    }
+    resources(call, host);
+    if flags.given("init") {
+        set(host, "Init", json!(flags.is_set("init")));
+    }
+    if flags.is_set("oom-kill-disable") {
+        set(host, "OomKillDisable", json!(true));
+    }
+    set(host, "MemorySwappiness", json!(flags.integer("memory-swappiness").unwrap_or(-1)));
+    if let Some(score) = flags.integer("oom-score-adj") {
+        set(host, "OomScoreAdj", json!(score));
+    }
+    if let Some(bytes) = flags.bytes("shm-size") {
+        set(host, "ShmSize", json!(bytes));
+    }
+    Ok(())
+}
+
+/// Limits that `update` can change too.
+pub(crate) fn resources(call: &Invocation, host: &mut Value) {
+    let flags = &call.flags;
     for (flag, key) in [
         ("memory", "Memory"),
         ("memory-reservation", "MemoryReservation"),
         ("memory-swap", "MemorySwap"),
-        ("shm-size", "ShmSize"),
+        ("kernel-memory", "KernelMemory"),
     ] {
         if let Some(bytes) = flags.bytes(flag) {
-            set(&mut host, key, json!(bytes));
+            set(host, key, json!(bytes));
         }
     }
     for (flag, key) in [
@@ -130,110 +244,148 @@ pub(crate) async fn body(context: &Context, call: &Invocation) -> CliResult<Valu
         ("cpu-shares", "CpuShares"),
         ("cpu-period", "CpuPeriod"),
         ("cpu-quota", "CpuQuota"),
-        ("oom-score-adj", "OomScoreAdj"),
+        ("cpu-rt-period", "CpuRealtimePeriod"),
+        ("cpu-rt-runtime", "CpuRealtimeRuntime"),
+        ("blkio-weight", "BlkioWeight"),
     ] {
         if let Some(number) = flags.integer(flag) {
-            set(&mut host, key, json!(number));
+            set(host, key, json!(number));
         }
     }
-    if let Some(cpus) = flags.get("cpus").and_then(|cpus| cpus.parse::<f64>().ok()) {
-        #[allow(clippy::cast_possible_truncation)] // billionths of a CPU
-        set(&mut host, "NanoCpus", json!((cpus * 1e9) as i64));
+    if let Some(cpus) = flags.get("cpus").and_then(|cpus| crate::grammar::parse_cpus(cpus).ok()) {
+        set(host, "NanoCpus", json!(cpus));
     }
-    if flags.is_set("init") {
-        set(&mut host, "Init", json!(true));
-    }
-    if flags.given("mount") {
-        let mounts: Vec<Value> = flags.list("mount").iter().map(|text| mount(text)).collect::<CliResult<_>>()?;
-        set(&mut host, "Mounts", json!(mounts));
-    }
-    if flags.given("tmpfs") {
-        let tmpfs: Map<String, Value> = flags
-            .list("tmpfs")
-            .iter()
-            .map(|text| {
-                let (path, options) = text.split_once(':').unwrap_or((text, ""));
-                (path.to_owned(), json!(options))
-            })
-            .collect();
-        set(&mut host, "Tmpfs", Value::Object(tmpfs));
-    }
-    if let Some(signal) = flags.get("stop-signal") {
-        set(&mut body, "StopSignal", json!(signal));
-    }
-    if let Some(seconds) = flags.integer("stop-timeout") {
-        set(&mut body, "StopTimeout", json!(seconds));
-    }
-    if let Some(health) = health(call) {
-        set(&mut body, "Healthcheck", health);
-    }
-    let mut endpoints = Map::new();
-    for network in &networks {
-        let mut endpoint = json!({});
-        if flags.given("network-alias") {
-            set(&mut endpoint, "Aliases", json!(flags.list("network-alias")));
-        }
-        if flags.given("ip") {
-            set(&mut endpoint, "IPAMConfig", json!({"IPv4Address": flags.text("ip")}));
-        }
-        endpoints.insert(network_name(network), endpoint);
-    }
-    set(&mut body, "HostConfig", host);
-    set(&mut body, "NetworkingConfig", json!({"EndpointsConfig": endpoints}));
-    Ok(body)
 }
 
-fn network_name(text: &str) -> String {
-    text.split(',').find_map(|part| part.strip_prefix("name=")).unwrap_or(text).to_owned()
+/// Devices, their rates, GPUs and ulimits.
+fn devices(call: &Invocation, host: &mut Value) -> CliResult<()> {
+    let flags = &call.flags;
+    let (mut devices, mut requests, mut cdi) = (Vec::new(), Vec::new(), Vec::new());
+    for text in flags.list("device") {
+        if limits::is_cdi_device(&text) {
+            cdi.push(text);
+        } else {
+            devices.push(limits::device(&text).map_err(CliError::new)?);
+        }
+    }
+    for text in flags.list("gpus") {
+        requests.push(limits::gpus(&text).map_err(CliError::new)?);
+    }
+    if !cdi.is_empty() {
+        requests.push(json!({"Driver": "cdi", "DeviceIDs": cdi, "Count": 0, "Capabilities": null, "Options": null}));
+    }
+    if !devices.is_empty() {
+        set(host, "Devices", json!(devices));
+    }
+    if !requests.is_empty() {
+        set(host, "DeviceRequests", json!(requests));
+    }
+    for (flag, key, bytes) in [
+        ("device-read-bps", "BlkioDeviceReadBps", true),
+        ("device-write-bps", "BlkioDeviceWriteBps", true),
+        ("device-read-iops", "BlkioDeviceReadIOps", false),
+        ("device-write-iops", "BlkioDeviceWriteIOps", false),
+    ] {
+        let rates: Result<Vec<Value>, String> = flags.list(flag).iter().map(|text| limits::rate(text, bytes)).collect();
+        let rates = rates.map_err(CliError::new)?;
+        if !rates.is_empty() {
+            set(host, key, json!(rates));
+        }
+    }
+    let weights: Result<Vec<Value>, String> =
+        flags.list("blkio-weight-device").iter().map(|text| limits::weight(text)).collect();
+    let weights = weights.map_err(CliError::new)?;
+    if !weights.is_empty() {
+        set(host, "BlkioWeightDevice", json!(weights));
+    }
+    let mut ulimits: Vec<Value> = Vec::new();
+    for text in flags.list("ulimit") {
+        let limit = limits::ulimit(&text).map_err(CliError::new)?;
+        ulimits.retain(|known| known["Name"] != limit["Name"]);
+        ulimits.push(limit);
+    }
+    ulimits.sort_by_key(|limit| limit["Name"].as_str().map(ToOwned::to_owned));
+    if !ulimits.is_empty() {
+        set(host, "Ulimits", json!(ulimits));
+    }
+    Ok(())
+}
+
+/// `--security-opt`: a seccomp profile is sent as text, and `systempaths=unconfined` unmasks paths.
+async fn security(context: &Context, call: &Invocation, host: &mut Value) -> CliResult<()> {
+    let mut options = Vec::new();
+    for option in call.flags.list("security-opt") {
+        let (key, value) = match option.split_once('=').or_else(|| option.split_once(':')) {
+            Some(pair) => pair,
+            None if option == "no-new-privileges" => {
+                options.push(option);
+                continue;
+            }
+            None => return Err(CliError::new(format!("Invalid --security-opt: {option:?}"))),
+        };
+        match (key, value) {
+            ("systempaths", "unconfined") => {
+                set(host, "MaskedPaths", json!([]));
+                set(host, "ReadonlyPaths", json!([]));
+            }
+            ("seccomp", path) if !matches!(path, "unconfined" | "builtin") => {
+                let bytes = context
+                    .console
+                    .read_file(path)
+                    .await
+                    .map_err(|error| CliError::new(format!("opening seccomp profile ({path}) failed: {error}")))?;
+                let profile: Value = serde_json::from_slice(&bytes).map_err(|error| {
+                    CliError::new(format!("compacting json for seccomp profile ({path}) failed: {error}"))
+                })?;
+                options.push(format!("seccomp={profile}"));
+            }
+            _ => options.push(option.clone()),
+        }
+    }
+    if !options.is_empty() {
+        set(host, "SecurityOpt", json!(options));
+    }
+    Ok(())
+}
+
+fn mounts(context: &Context, call: &Invocation, host: &mut Value) -> CliResult<()> {
+    let flags = &call.flags;
+    let mut mounts = Vec::new();
+    for text in flags.list("mount") {
+        let mut parsed = mount::parse(&text).map_err(CliError::new)?;
+        mount::absolute(&mut parsed, &context.console.working_directory());
+        mounts.push(parsed);
+    }
+    if !mounts.is_empty() {
+        set(host, "Mounts", json!(mounts));
+    }
+    let tmpfs: Map<String, Value> = flags
+        .list("tmpfs")
+        .iter()
+        .map(|text| {
+            let (path, options) = text.split_once(':').unwrap_or((text, ""));
+            (path.to_owned(), json!(options))
+        })
+        .collect();
+    if !tmpfs.is_empty() {
+        set(host, "Tmpfs", Value::Object(tmpfs));
+    }
+    Ok(())
 }
 
 fn console_size(context: &Context) -> Value {
     context.console.terminal_size().map_or(json!([0, 0]), |(rows, columns)| json!([rows, columns]))
 }
 
-/// `k=v` texts as a map; a key alone has an empty value.
-pub(crate) fn labels(texts: &[String]) -> Map<String, Value> {
-    texts
-        .iter()
-        .map(|text| {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            (key.to_owned(), json!(value))
-        })
-        .collect()
-}
-
-/// `--env-file` first, then `--env`; a bare name takes the client's own value.
-pub(crate) async fn environment(context: &Context, call: &Invocation) -> CliResult<Value> {
-    let mut texts = Vec::new();
-    for path in call.flags.list("env-file") {
-        let bytes = context.console.read_file(&path).await?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        texts.extend(
-            text.lines()
-                .map(str::trim_start)
-                .filter(|line| !line.is_empty() && !line.starts_with('#'))
-                .map(ToOwned::to_owned),
-        );
-    }
-    texts.extend(call.flags.list("env"));
-    let variables: Vec<String> = texts
-        .into_iter()
-        .filter_map(|text| {
-            if text.contains('=') {
-                Some(text)
-            } else {
-                context.console.variable(&text).map(|value| format!("{text}={value}"))
-            }
-        })
-        .collect();
-    Ok(if variables.is_empty() { Value::Null } else { json!(variables) })
-}
-
-fn restart(text: &str) -> CliResult<Value> {
-    let (name, count) = text.split_once(':').unwrap_or((text, "0"));
-    let count: i64 = count
-        .parse()
-        .map_err(|_| CliError::new("invalid restart policy format: maximum retry count must be an integer"))?;
+/// `on-failure:3`.
+pub(crate) fn restart(text: &str) -> CliResult<Value> {
+    let invalid = |reason: &str| CliError::new(format!("invalid restart policy format: {reason}"));
+    let (name, count) = match text.split_once(':') {
+        Some(("", _)) => return Err(invalid("no policy provided before colon")),
+        Some((name, count)) => (name, count),
+        None => (text, "0"),
+    };
+    let count: i64 = count.parse().map_err(|_| invalid("maximum retry count must be an integer"))?;
     let name = if name.is_empty() { "no" } else { name };
     // The engine's own refusal: a typed request cannot carry an unknown name to it.
     if !matches!(name, "no" | "always" | "on-failure" | "unless-stopped") {
@@ -245,112 +397,49 @@ fn restart(text: &str) -> CliResult<Value> {
     Ok(json!({"Name": name, "MaximumRetryCount": count}))
 }
 
-pub(crate) fn health(call: &Invocation) -> Option<Value> {
+/// `--health-*` and `--no-healthcheck`; none when no such flag is given.
+pub(crate) fn health(call: &Invocation) -> CliResult<Option<Value>> {
     let flags = &call.flags;
+    let names = ["cmd", "interval", "timeout", "start-period", "start-interval", "retries"];
+    let given = |name: &str| flags.given(&format!("health-{name}"));
+    let any = names.iter().any(|name| given(name));
     if flags.is_set("no-healthcheck") {
-        return Some(json!({"Test": ["NONE"]}));
-    }
-    if !flags.given("health-cmd") && !flags.given("health-interval") && !flags.given("health-retries") {
-        return None;
-    }
-    let nanoseconds = |flag: &str| flags.get(flag).and_then(|text| parse_duration(text).ok()).unwrap_or(0);
-    Some(json!({
-        "Test": flags.get("health-cmd").map(|command| json!(["CMD-SHELL", command])),
-        "Interval": nanoseconds("health-interval"), "Timeout": nanoseconds("health-timeout"),
-        "StartPeriod": nanoseconds("health-start-period"), "StartInterval": nanoseconds("health-start-interval"),
-        "Retries": flags.integer("health-retries").unwrap_or(0),
-    }))
-}
-
-/// `type=bind,src=/a,dst=/b,readonly`.
-pub(crate) fn mount(text: &str) -> CliResult<Value> {
-    let mut mount = Map::new();
-    mount.insert("Type".to_owned(), json!("volume"));
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').unwrap_or((field, ""));
-        let (key, value) = match key.to_lowercase().as_str() {
-            "type" => ("Type", json!(value.to_lowercase())),
-            "source" | "src" => ("Source", json!(value)),
-            "target" | "dst" | "destination" => ("Target", json!(value)),
-            "readonly" | "ro" => ("ReadOnly", json!(!matches!(value, "false" | "0"))),
-            "volume-nocopy" => ("VolumeOptions", json!({"NoCopy": value != "false"})),
-            "bind-propagation" => ("BindOptions", json!({"Propagation": value})),
-            "tmpfs-size" => ("TmpfsOptions", json!({"SizeBytes": crate::grammar::parse_bytes(value).unwrap_or(0)})),
-            _ => {
-                return Err(CliError::with_status(
-                    125,
-                    format!("invalid argument \"{text}\" for \"--mount\" flag: unexpected key '{key}' in '{field}'"),
-                ));
-            }
-        };
-        mount.insert(key.to_owned(), value);
-    }
-    if !mount.contains_key("Target") {
-        return Err(CliError::with_status(
-            125,
-            format!("invalid argument \"{text}\" for \"--mount\" flag: target is required"),
-        ));
-    }
-    Ok(Value::Object(mount))
-}
-
-type Ports = (Map<String, Value>, Map<String, Value>);
-
-/// `ip:host:container/proto` with ranges of equal length.
-fn publish(published: &[String], exposed: &[String]) -> CliResult<Ports> {
-    let mut ports = Map::new();
-    let mut bindings = Map::new();
-    for text in published {
-        let (address, protocol) = text.rsplit_once('/').unwrap_or((text, "tcp"));
-        let mut parts = address.rsplitn(3, ':');
-        let container = parts.next().unwrap_or_default();
-        let host = parts.next().unwrap_or_default();
-        let ip = parts.next().unwrap_or_default().trim_matches(['[', ']']);
-        if !ip.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
-            return Err(CliError::with_status(125, format!("invalid IP address: {ip}")));
+        if any {
+            return Err(CliError::new("--no-healthcheck conflicts with --health-* options"));
         }
-        let (first, last) =
-            range(container).ok_or_else(|| CliError::new(format!("invalid containerPort: {container}")))?;
-        let host_range = if host.is_empty() {
-            None
-        } else {
-            Some(range(host).ok_or_else(|| CliError::new(format!("invalid hostPort: {host}")))?)
-        };
-        if let Some((host_first, host_last)) = host_range
-            && host_last - host_first != last - first
-            && last != first
-        {
-            return Err(CliError::new(format!(
-                "invalid ranges specified for container and host Ports: {container} and {host}"
-            )));
+        return Ok(Some(json!({"Test": ["NONE"]})));
+    }
+    if !any {
+        return Ok(None);
+    }
+    let mut health = json!({});
+    match flags.get("health-cmd") {
+        None | Some("") => {}
+        Some(command) => health["Test"] = json!(["CMD-SHELL", command]),
+    }
+    for (name, key) in [
+        ("interval", "Interval"),
+        ("timeout", "Timeout"),
+        ("start-period", "StartPeriod"),
+        ("start-interval", "StartInterval"),
+    ] {
+        let nanoseconds = flags.duration(&format!("health-{name}")).unwrap_or(0);
+        if nanoseconds < 0 {
+            return Err(CliError::new(format!("--health-{name} cannot be negative")));
         }
-        for offset in 0..=(last - first) {
-            let key = format!("{}/{protocol}", first + offset);
-            let host_port = match host_range {
-                None => String::new(),
-                Some((low, high)) if first == last && low != high => format!("{low}-{high}"),
-                Some((low, _)) => (low + offset).to_string(),
-            };
-            ports.insert(key.clone(), json!({}));
-            let binding = json!({"HostIp": ip, "HostPort": host_port});
-            if let Some(list) = bindings.entry(key).or_insert_with(|| json!([])).as_array_mut() {
-                list.push(binding);
-            }
+        if nanoseconds > 0 {
+            health[key] = json!(nanoseconds);
         }
     }
-    for text in exposed {
-        let (container, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let (first, last) =
-            range(container).ok_or_else(|| CliError::new(format!("invalid range format for --expose: {text}")))?;
-        for port in first..=last {
-            ports.insert(format!("{port}/{protocol}"), json!({}));
-        }
+    let retries = flags.integer("health-retries").unwrap_or(0);
+    if retries < 0 {
+        return Err(CliError::new("--health-retries cannot be negative"));
     }
-    Ok((ports, bindings))
-}
-
-fn range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some((first, last))
+    if retries > 0 {
+        health["Retries"] = json!(retries);
+    }
+    if health == json!({}) {
+        return Ok(None);
+    }
+    Ok(Some(health))
 }

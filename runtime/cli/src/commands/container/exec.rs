@@ -22,7 +22,7 @@ pub(crate) async fn exec(context: &Context, call: &Invocation) -> CliResult {
     let config: docklab_api::models::ExecConfig = serde_json::from_value(json!({
         "User": flags.text("user"), "Privileged": flags.is_set("privileged"), "Tty": tty,
         "ConsoleSize": size, "AttachStdin": stdin && !detached, "AttachStderr": !detached, "AttachStdout": !detached,
-        "DetachKeys": flags.text("detach-keys"), "Env": create::environment(context, call).await?,
+        "DetachKeys": stream::keys_text(context, call).unwrap_or_default(), "Env": create::environment(context, call).await?,
         "WorkingDir": flags.text("workdir"), "Cmd": call.arguments.get(1..).unwrap_or_default(),
     }))?;
     let id = context.api.create_exec(container, config).await?;
@@ -32,7 +32,10 @@ pub(crate) async fn exec(context: &Context, call: &Invocation) -> CliResult {
         if tty {
             target.resize(context).await;
         }
-        stream::copy(context, attached, &target, stdin, false).await?;
+        let input = stream::Input::of(stdin, stream::detach_keys(context, call));
+        if stream::copy(context, attached, &target, input, false).await? == stream::End::Detached {
+            return Err(CliError::new(stream::ESCAPED));
+        }
         let state = value(&context.api.inspect_exec(&id).await?);
         return Ok(i32::try_from(number(&state, "/ExitCode")).unwrap_or(1));
     }

@@ -10,6 +10,30 @@ use crate::{
     error::{CliError, CliResult},
 };
 
+/// The folder of `--output` must be there before anything is asked for.
+async fn check_output(context: &Context, call: &Invocation, what: &str) -> CliResult<()> {
+    let Some(path) = call.flags.get("output").filter(|path| !path.is_empty()) else { return Ok(()) };
+    let folder = path.rsplit_once('/').map_or(".", |(folder, _)| if folder.is_empty() { "/" } else { folder });
+    match context.console.metadata(folder).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(CliError::new(format!("failed to {what}: invalid output path: stat {folder}: {}", error.reason)))
+        }
+    }
+}
+
+/// `--platform` of a save or load, as the API has it.
+fn platforms(call: &Invocation) -> CliResult<Vec<String>> {
+    call.flags
+        .list("platform")
+        .iter()
+        .map(|text| {
+            crate::commands::platform_json(text)
+                .map_err(|error| CliError::new(format!("invalid platform: {}", error.message)))
+        })
+        .collect()
+}
+
 async fn deliver(context: &Context, call: &Invocation, mut archive: ByteStream) -> CliResult {
     match call.flags.get("output") {
         Some(path) => {
@@ -36,12 +60,15 @@ fn refuse_terminal(context: &Context, call: &Invocation) -> CliResult<()> {
 }
 
 pub(crate) async fn save(context: &Context, call: &Invocation) -> CliResult {
+    let platforms = platforms(call)?;
+    check_output(context, call, "save image").await?;
     refuse_terminal(context, call)?;
-    let archive = context.api.save_images(call.arguments.clone()).await?;
+    let archive = context.api.save_images_of(call.arguments.clone(), &platforms).await?;
     deliver(context, call, archive).await
 }
 
 pub(crate) async fn export(context: &Context, call: &Invocation) -> CliResult {
+    check_output(context, call, "export container").await?;
     refuse_terminal(context, call)?;
     let archive = context.api.export_container(call.argument(0)).await?;
     deliver(context, call, archive).await
@@ -52,6 +79,9 @@ fn body(bytes: Vec<u8>) -> ByteStream {
 }
 
 pub(crate) async fn load(context: &Context, call: &Invocation) -> CliResult {
+    if !platforms(call)?.is_empty() {
+        return Err(CliError::new("this client loads archives whole; load it without --platform"));
+    }
     let archive = match call.flags.get("input") {
         Some(path) => context.console.read_file(path).await?,
         None if context.console.is_terminal(Stream::Stdin) => {
@@ -67,26 +97,26 @@ pub(crate) async fn load(context: &Context, call: &Invocation) -> CliResult {
 
 pub(crate) async fn import(context: &Context, call: &Invocation) -> CliResult {
     let source = call.argument(0);
-    let archive = if source == "-" {
-        crate::commands::input::read_all(context.console.as_ref()).await
-    } else if source.contains("://") {
-        return Err(CliError::new(
-            "import from a URL is not supported by this client; download the file and import it",
-        ));
-    } else {
-        context.console.read_file(source).await?
+    let is_address = source.starts_with("http://") || source.starts_with("https://");
+    let archive = match source {
+        "-" => Some(crate::commands::input::read_all(context.console.as_ref()).await),
+        // The engine fetches it.
+        _ if is_address => None,
+        path => Some(context.console.read_file(path).await?),
     };
-    let reference = call.arguments.get(1).map(|name| Reference::parse(name)).transpose()?;
+    if let Some(name) = call.arguments.get(1) {
+        Reference::parse(name)?;
+    }
     let options = CreateImage {
-        from_src: Some("-".to_owned()),
-        repo: reference.as_ref().map(Reference::familiar_name),
-        tag: reference.and_then(|reference| reference.tag),
+        from_src: Some(if is_address { source.to_owned() } else { "-".to_owned() }),
+        repo: call.arguments.get(1).cloned(),
+        tag: None,
         message: call.flags.get("message").map(ToOwned::to_owned),
         changes: call.flags.list("change"),
         platform: call.flags.get("platform").map(ToOwned::to_owned),
         ..CreateImage::default()
     };
-    let messages = context.api.create_image(options, Some(body(archive))).await?;
+    let messages = context.api.create_image(options, archive.map(body)).await?;
     crate::progress::show(context, Stream::Stdout, messages, |_| {}).await?;
     Ok(0)
 }

@@ -4,7 +4,7 @@ use futures::StreamExt;
 
 use super::context::pack;
 use crate::{
-    console::{FileKind, Stream},
+    console::{Console, FileKind, Stream},
     context::{Context, Invocation},
     error::{CliError, CliResult},
     format, grammar,
@@ -16,8 +16,8 @@ const DISABLED: &str = "DEPRECATED: The legacy builder is deprecated and will be
 BuildKit is currently disabled; enable it by removing the DOCKER_BUILDKIT=0\n            environment-variable.\n\n";
 
 /// What the client says before it so much as looks at the command line of a build.
-pub(crate) async fn notice(context: &Context) -> CliResult<()> {
-    let notice = match context.console.variable("DOCKER_BUILDKIT").as_deref() {
+pub(crate) async fn notice(console: &dyn Console) -> CliResult<()> {
+    let notice = match console.variable("DOCKER_BUILDKIT").as_deref() {
         Some("0" | "false") => DISABLED,
         Some("1" | "true") => {
             return Err(CliError::new(
@@ -26,14 +26,14 @@ pub(crate) async fn notice(context: &Context) -> CliResult<()> {
         }
         _ => DEPRECATED,
     };
-    context.stderr(notice).await;
+    console.write(Stream::Stderr, notice.as_bytes()).await;
     Ok(())
 }
 
 /// `docker build` with the classic builder.
 pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
     let flags = &call.flags;
-    notice(context).await?;
+    notice(context.console.as_ref()).await?;
     for tag in flags.list("tag") {
         Reference::parse(&tag).map_err(|error| {
             grammar::misused(call, &format!("invalid argument {tag:?} for \"-t, --tag\" flag: {error}"))

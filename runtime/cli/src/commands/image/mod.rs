@@ -5,9 +5,13 @@ pub(crate) mod build;
 pub(crate) mod context;
 pub(crate) mod ignore;
 pub(crate) mod list;
+pub(crate) mod search;
+pub(crate) mod tree;
 
-use base64::Engine as _;
-use docklab_api::{CommitContainer, CreateImage, MessageStream, PushImage, Reference, RemoveImage, models::AuthConfig};
+use docklab_api::{
+    ApiError, CommitContainer, CreateImage, MessageStream, PushImage, RawRequest, Reference, RemoveImage,
+    models::AuthConfig,
+};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -22,21 +26,10 @@ use crate::{
     format,
 };
 
-/// Credentials of a registry from the client's configuration file.
+/// Credentials of a registry from the client's configuration file, or from the helper it names.
 pub(crate) async fn credentials(context: &Context, domain: &str) -> Option<AuthConfig> {
     let key = if domain == "docker.io" { "https://index.docker.io/v1/" } else { domain };
-    let folder = match context.console.variable("DOCKER_CONFIG") {
-        Some(folder) => folder,
-        None => format!("{}/.docker", context.console.variable("HOME")?),
-    };
-    let bytes = context.console.read_file(&format!("{folder}/config.json")).await.ok()?;
-    let config: Value = serde_json::from_slice(&bytes).ok()?;
-    let encoded = config.get("auths")?.get(key)?.get("auth")?.as_str()?;
-    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    let auth = serde_json::json!({"username": user, "password": password, "serveraddress": key});
-    serde_json::from_value(auth).ok()
+    super::credentials::get(context, key).await
 }
 
 /// Reads a progress stream for its error alone.
@@ -81,6 +74,11 @@ pub(crate) async fn push(context: &Context, call: &Invocation) -> CliResult {
     let given = Reference::parse(call.argument(0))?;
     let quiet = call.flags.is_set("quiet");
     let all = call.flags.is_set("all-tags");
+    let platform = call.flags.get("platform").filter(|platform| !platform.is_empty());
+    let platform = platform.map(super::platform_json).transpose()?;
+    if platform.is_some() {
+        context.line(PLATFORM_NOTE).await;
+    }
     if all && given.tag.is_some() {
         return Err(CliError::new("tag can't be used with --all-tags/-a"));
     }
@@ -88,8 +86,9 @@ pub(crate) async fn push(context: &Context, call: &Invocation) -> CliResult {
     if !all && given.tag.is_none() && !quiet {
         context.line("Using default tag: latest").await;
     }
-    let options = PushImage { tag: reference.tag.clone(), auth: credentials(context, &reference.domain).await };
-    let messages = context.api.push_image(&reference.familiar_name(), options).await?;
+    let auth = credentials(context, &reference.domain).await;
+    let options = PushImage { tag: reference.tag.clone(), platform, auth };
+    let messages = context.api.push_image(&reference.name(), options).await?;
     if quiet {
         drain(messages).await?;
         context.line(reference.to_string()).await;
@@ -98,6 +97,11 @@ pub(crate) async fn push(context: &Context, call: &Invocation) -> CliResult {
     }
     Ok(0)
 }
+
+const PLATFORM_NOTE: &str = "\n Info -> Using --platform pushes only the specified platform manifest of a \
+                             multi-platform image index.\n         Other components, like attestations, will not be \
+                             included.\n         To push the complete multi-platform image, remove the --platform \
+                             flag.\n         ";
 
 pub(crate) async fn tag(context: &Context, call: &Invocation) -> CliResult {
     let target = Reference::parse(call.argument(1))
@@ -113,17 +117,18 @@ pub(crate) async fn tag(context: &Context, call: &Invocation) -> CliResult {
 }
 
 pub(crate) async fn remove(context: &Context, call: &Invocation) -> CliResult {
+    let platforms: Vec<String> =
+        call.flags.list("platform").iter().map(|text| super::platform_json(text)).collect::<CliResult<_>>()?;
     let options = RemoveImage { force: call.flags.is_set("force"), noprune: call.flags.is_set("no-prune") };
     let mut failures = Vec::new();
     let mut fatal = false;
     for name in &call.arguments {
-        match context.api.remove_image(name, options).await {
+        match delete(context, name, options, &platforms).await {
             Ok(deleted) => {
-                for item in deleted {
-                    let item = value(&item);
-                    let untagged = text(&item, "/Untagged");
+                for item in items(&deleted, "") {
+                    let untagged = text(item, "/Untagged");
                     if untagged.is_empty() {
-                        context.line(format!("Deleted: {}", text(&item, "/Deleted"))).await;
+                        context.line(format!("Deleted: {}", text(item, "/Deleted"))).await;
                     } else {
                         context.line(format!("Untagged: {untagged}")).await;
                     }
@@ -142,6 +147,30 @@ pub(crate) async fn remove(context: &Context, call: &Invocation) -> CliResult {
     joined(failures)
 }
 
+async fn delete(
+    context: &Context,
+    name: &str,
+    options: RemoveImage,
+    platforms: &[String],
+) -> docklab_api::ApiResult<Value> {
+    if platforms.is_empty() {
+        return Ok(context.api.remove_image(name, options).await?.iter().map(value).collect());
+    }
+    let mut request = RawRequest { method: "DELETE", path: format!("/images/{name}"), ..RawRequest::default() };
+    for (key, set) in [("force", options.force), ("noprune", options.noprune)] {
+        if set {
+            request = request.query(key, "1");
+        }
+    }
+    for platform in platforms {
+        request = request.query("platforms", platform);
+    }
+    match context.raw(request).await {
+        Some(answer) => answer,
+        None => Err(ApiError::invalid("this engine keeps an image for one platform; remove it without --platform")),
+    }
+}
+
 pub(crate) async fn prune(context: &Context, call: &Invocation) -> CliResult {
     let all = call.flags.is_set("all");
     let warning = if all {
@@ -154,7 +183,8 @@ pub(crate) async fn prune(context: &Context, call: &Invocation) -> CliResult {
     {
         return Ok(0);
     }
-    let answer = value(&context.api.prune_images(call.flags.filters().with("dangling", (!all).to_string())).await?);
+    let answer =
+        value(&context.api.prune_images(context.prune_filters(call).with("dangling", (!all).to_string())).await?);
     let (listing, reclaimed) = pruned(&answer);
     context.stdout(listing).await;
     context.line(format!("Total reclaimed space: {}", format::size4(reclaimed))).await;
@@ -186,7 +216,7 @@ pub(crate) async fn commit(context: &Context, call: &Invocation) -> CliResult {
     };
     let options = CommitContainer {
         container: call.argument(0).to_owned(),
-        repo: reference.as_ref().map(Reference::familiar_name),
+        repo: reference.as_ref().map(Reference::name),
         tag: reference.and_then(|reference| reference.tag),
         comment: flags.get("message").map(ToOwned::to_owned),
         author: flags.get("author").map(ToOwned::to_owned),
