@@ -186,7 +186,7 @@ async fn endpoint(context: &Context, call: &Invocation) -> CliResult<Value> {
     }
     let host = setting("host");
     if !host.is_empty() {
-        parse_host(host, !setting("ca").is_empty()).map_err(|reason| failed(reason))?;
+        parse_host(host, !setting("ca").is_empty()).map_err(failed)?;
     }
     let skip = setting("skip-tls-verify");
     let skip = crate::grammar::parse_boolean(if skip.is_empty() { "false" } else { skip })

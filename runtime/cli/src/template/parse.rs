@@ -17,7 +17,7 @@ pub(super) struct Parsed {
 type Outcome<T> = Result<T, String>;
 
 /// How a list of nodes ended.
-enum End {
+enum Stop {
     Source,
     End,
     Else,
@@ -37,9 +37,9 @@ pub(super) fn parse(name: &str, source: &str) -> Outcome<Parsed> {
     };
     let (nodes, end) = parser.list()?;
     match end {
-        End::Source => Ok(Parsed { nodes, defined: parser.defined }),
-        End::End => Err(parser.error("unexpected {{end}}")),
-        End::Else => Err(parser.error("unexpected {{else}}")),
+        Stop::Source => Ok(Parsed { nodes, defined: parser.defined }),
+        Stop::End => Err(parser.error("unexpected {{end}}")),
+        Stop::Else => Err(parser.error("unexpected {{else}}")),
     }
 }
 
@@ -85,7 +85,7 @@ impl Parser<'_> {
         }
     }
 
-    fn list(&mut self) -> Outcome<(Vec<Node>, End)> {
+    fn list(&mut self) -> Outcome<(Vec<Node>, Stop)> {
         let mut nodes = Vec::new();
         while let Some(token) = self.next() {
             match token {
@@ -100,19 +100,19 @@ impl Parser<'_> {
                         "end" => {
                             self.position += 1;
                             self.close("end")?;
-                            return Ok((nodes, End::End));
+                            return Ok((nodes, Stop::End));
                         }
                         // What follows the word is the caller's to read.
                         "else" => {
                             self.position += 1;
-                            return Ok((nodes, End::Else));
+                            return Ok((nodes, Stop::Else));
                         }
                         _ => nodes.extend(self.action(&keyword)?),
                     }
                 }
             }
         }
-        Ok((nodes, End::Source))
+        Ok((nodes, Stop::Source))
     }
 
     fn action(&mut self, keyword: &str) -> Outcome<Option<Node>> {
@@ -171,7 +171,7 @@ impl Parser<'_> {
         let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
         let (nodes, end) = self.list()?;
         self.variables = outer;
-        if !matches!(end, End::End) {
+        if !matches!(end, Stop::End) {
             return Err(self.error("unexpected EOF"));
         }
         self.defined.insert(name.clone(), nodes);
@@ -185,9 +185,9 @@ impl Parser<'_> {
         let (then, end) = self.list()?;
         self.loops -= usize::from(word == "range");
         let otherwise = match end {
-            End::End => Vec::new(),
-            End::Source => return Err(self.error("unexpected EOF")),
-            End::Else => self.otherwise(word)?,
+            Stop::End => Vec::new(),
+            Stop::Source => return Err(self.error("unexpected EOF")),
+            Stop::Else => self.otherwise(word)?,
         };
         self.variables.truncate(known);
         Ok(match word {
@@ -210,9 +210,9 @@ impl Parser<'_> {
         self.close("else")?;
         let (nodes, end) = self.list()?;
         match end {
-            End::End => Ok(nodes),
-            End::Else => Err(self.error("expected end; found {{else}}")),
-            End::Source => Err(self.error("unexpected EOF")),
+            Stop::End => Ok(nodes),
+            Stop::Else => Err(self.error("expected end; found {{else}}")),
+            Stop::Source => Err(self.error("unexpected EOF")),
         }
     }
 

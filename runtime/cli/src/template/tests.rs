@@ -98,5 +98,33 @@ fn errors_have_gos_words() {
         "{{break}}",
     ];
     let texts: Vec<String> = errors.iter().map(|source| container(source)).collect();
-    insta::assert_snapshot!(texts.join("\n"));
+    insta::assert_snapshot!(texts.join("\n"), @r##"
+    template: :1:2: executing "" at <.Nope>: can't evaluate field Nope in type container.InspectResponse
+    template: :1:8: executing "" at <.State.Nope>: can't evaluate field Nope in type container.State
+    template: :1:8: executing "" at <.State.Health.Status>: nil pointer evaluating *container.Health.Status
+    template: :1:2: executing "" at <index .Config.Env 2>: error calling index: reflect: slice index out of range
+    template: :1:2: executing "" at <index .Config.Env 9>: error calling index: index out of range: 9
+    template: :1:8: executing "" at <1>: expected string; found 1
+    template: :1:14: executing "" at <.State.Pid>: wrong type for value; expected string; got int
+    template: :1:2: executing "" at <len>: wrong number of args for len: want 1 got 0
+    template: :1:2: executing "" at <eq .ID 1>: error calling eq: incompatible types for comparison
+    template: :1:2: executing "" at <lt true false>: error calling lt: invalid type for comparison
+    template: :1:8: executing "" at <.ID>: range can't iterate over a1
+    template: :1:2: executing "" at <nil>: nil is not a command
+    template: :1:5: executing "" at <.ID.X>: can't evaluate field X in type string
+    template: :2:4: executing "" at <.Nope>: can't evaluate field Nope in type container.InspectResponse
+    template: :1:11: executing "" at <{{template "x"}}>: template "x" not defined
+    template: :1: unclosed action
+    template: :1: function "nope" not defined
+    template: :1: unexpected {{end}}
+    template: :1: unexpected EOF
+    template: :1: undefined variable "$x"
+    template: :1: unterminated quoted string
+    template: :1: missing value for command
+    template: :1: missing value for command
+    template: :1: unclosed left paren
+    template: :1: bad number syntax: "1x"
+    template: :1:2: executing "" at <call .ID>: error calling call: non-function .ID of type string
+    template: :1: {{break}} outside {{range}}
+    "##);
 }
