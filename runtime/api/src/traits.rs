@@ -5,8 +5,7 @@ use crate::{
     Activity, ApiError, ApiResult, AttachContainer, Attached, BuildImage, ByteStream, CommitContainer, CreateContainer,
     CreateImage, Events, Filters, ListContainers, ListImages, ListServices, Logs, MessageStream, OutputStream,
     PathStat, Ping, PushImage, RaftStatus, RawRequest, RemoveContainer, RemoveImage, StopContainer, UpdateService,
-    UpdateSwarm,
-    WaitCondition,
+    UpdateSwarm, WaitCondition,
     models::{
         AuthConfig, BuildPruneResponse, Config, ConfigSpec, ContainerConfig, ContainerCreateBody,
         ContainerCreateResponse, ContainerInspectResponse, ContainerPruneResponse, ContainerStatsResponse,

@@ -1,6 +1,6 @@
 //! `docker version` and `docker system events`.
 
-use docklab_api::{API_VERSION, Events, RawRequest};
+use docklab_api::{CLIENT_API_VERSION, Events, RawRequest};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -27,15 +27,17 @@ async fn negotiated(context: &Context) -> String {
     let minor =
         |version: &str| version.split_once('.').and_then(|(_, minor)| minor.parse::<u16>().ok()).unwrap_or(u16::MAX);
     match context.api.ping().await {
-        Ok(ping) if !ping.api_version.is_empty() && minor(&ping.api_version) < minor(API_VERSION) => ping.api_version,
-        _ => API_VERSION.to_owned(),
+        Ok(ping) if !ping.api_version.is_empty() && minor(&ping.api_version) < minor(CLIENT_API_VERSION) => {
+            ping.api_version
+        }
+        _ => CLIENT_API_VERSION.to_owned(),
     }
 }
 
 /// What `docker version` and `docker info` tell of this client.
 pub(crate) async fn client(context: &Context) -> Value {
     json!({
-        "Version": CLIENT_VERSION, "ApiVersion": negotiated(context).await, "DefaultAPIVersion": API_VERSION,
+        "Version": CLIENT_VERSION, "ApiVersion": negotiated(context).await, "DefaultAPIVersion": CLIENT_API_VERSION,
         "GitCommit": CLIENT_COMMIT, "GoVersion": GO_VERSION, "Os": "linux", "Arch": "amd64", "BuildTime": BUILT,
         "Context": context.context_name,
     })
@@ -60,7 +62,8 @@ pub(crate) async fn version(context: &Context, call: &Invocation) -> CliResult {
     match template {
         None => {
             let api = text(&client, "/ApiVersion");
-            let api = if api == API_VERSION { api } else { format!("{api} (downgraded from {API_VERSION})") };
+            let api =
+                if api == CLIENT_API_VERSION { api } else { format!("{api} (downgraded from {CLIENT_API_VERSION})") };
             let mut output = String::from("Client:\n");
             for (label, shown) in [
                 ("Version:", CLIENT_VERSION),

@@ -1,10 +1,6 @@
 use async_trait::async_trait;
 use docklab_api::{
-<<<<<<< HEAD
-    Activity, ApiResult, Events, Ping, RaftStatus, SystemApi,
-=======
-    ApiError, ApiResult, Events, Ping, RawRequest, SystemApi,
->>>>>>> ff809b2 (cli: templates, flags and texts as Docker's client has them; the engine's own JSON is kept)
+    Activity, ApiError, ApiResult, Events, Ping, RaftStatus, RawRequest, SystemApi,
     models::{AuthConfig, EventMessage, SystemAuthResponse, SystemDataUsageResponse, SystemInfo, SystemVersion},
 };
 use futures::{StreamExt as _, stream::BoxStream};
@@ -32,10 +28,6 @@ impl HttpClient {
         })
     }
 
-<<<<<<< HEAD
-    /// The raft group as our engines tell them; a stock Docker Engine answers 404.
-    pub(super) async fn raft(&self) -> ApiResult<RaftStatus> {
-=======
     async fn send_raw(&self, request: RawRequest) -> ApiResult<serde_json::Value> {
         let method = if request.method.is_empty() { "GET" } else { request.method };
         let method = Method::from_bytes(method.as_bytes())
@@ -57,9 +49,8 @@ impl HttpClient {
         serde_json::from_slice(&bytes).map_err(undecodable)
     }
 
-    /// The raft members as our engines tell them; a stock Docker Engine answers 404.
-    pub(super) async fn raft(&self) -> ApiResult<HashMap<String, serde_json::Value>> {
->>>>>>> ff809b2 (cli: templates, flags and texts as Docker's client has them; the engine's own JSON is kept)
+    /// The raft group as our engines tell them; a stock Docker Engine answers 404.
+    pub(super) async fn raft(&self) -> ApiResult<RaftStatus> {
         self.receive(Call::get("/docklab/raft")).await
     }
 }
