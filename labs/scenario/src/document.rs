@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     check::{Check, Kind},
+    mutants,
     source::Span,
 };
 
@@ -30,6 +33,33 @@ impl Scenario {
             }
         };
         self.meta.diagram.or_else(looked_at).unwrap_or(Diagram::Host)
+    }
+}
+
+/// What a lab's own commands create, by name: on an engine that is also used for other things, only this is the lab's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Belongings {
+    /// Names of containers, networks, volumes and services.
+    pub names: BTreeSet<String>,
+    /// Repositories of images that the lab builds or tags.
+    pub built: BTreeSet<String>,
+    /// Images that containers of the lab are made from, as its commands write them.
+    pub images: BTreeSet<String>,
+}
+
+impl Scenario {
+    /// What the commands of all routes create.
+    pub fn belongings(&self) -> Belongings {
+        let mut belongings = Belongings::default();
+        for block in self.steps.iter().flat_map(Step::all_blocks) {
+            if let Block::Run(commands) | Block::Also(commands) | Block::Wrong(commands) = block {
+                belongings.names.extend(mutants::given_names(&commands.text));
+                belongings.built.extend(mutants::named_images(&commands.text));
+                belongings.images.extend(mutants::pulled_images(&commands.text));
+            }
+        }
+        belongings.images.extend(self.meta.images.iter().cloned());
+        belongings
     }
 }
 

@@ -11,6 +11,7 @@ mod pty;
 mod registry;
 mod serve;
 mod session;
+mod student;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   docklab serve                                   open the labs in a browser
-  docklab check labs/01-running-a-container.md    how far am I, on this machine's Docker?
+  docklab start labs/01-running-a-container.md    a lab in this terminal
   docklab test labs/*.md --engine sim             prove every check red before and green after
   docklab docker run -t ubuntu top                the docker command line";
 
@@ -35,6 +36,24 @@ struct Arguments {
 enum Command {
     /// Serve the labs as a page on loopback, with an engine and terminals.
     Serve(serve::ServeArguments),
+    /// Begin a lab in this terminal, or go on with it.
+    Start(student::StartArguments),
+    /// Show the current step's task.
+    Next(student::NextArguments),
+    /// Show the current step's hint.
+    Hint(student::HintArguments),
+    /// Tell why the current step is not done.
+    Why(student::WhyArguments),
+    /// Let the current step's solution be played.
+    Skip(student::SkipArguments),
+    /// Go back to the beginning of a step.
+    Reset(student::ResetArguments),
+    /// Tell which steps are done.
+    Status(student::StatusArguments),
+    /// Write what was done in a lab into one signed file.
+    Report(student::ReportArguments),
+    /// Verify and replay what students handed in.
+    Grade(student::GradeArguments),
     /// Tell how far the steps of a lab are done.
     Check(lab::CheckArguments),
     /// Play labs and prove every check red before its solution and green after.
@@ -68,6 +87,7 @@ enum Command {
 fn main() -> ExitCode {
     // Before any thread starts: a supervisor forks.
     docklab_linux::run_supervisor_if_asked();
+    end_quietly_without_a_reader();
     let name = std::env::args().next().unwrap_or_default();
     if std::path::Path::new(&name).file_name().is_some_and(|name| name == "poweroff") {
         return match docklab_linux::power_off() {
@@ -100,6 +120,18 @@ fn main() -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
+/// Whoever closes a pipe early (`docklab status | head`) has seen enough: that is no fault to tell of.
+fn end_quietly_without_a_reader() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        tell(panic);
+    }));
+}
+
 async fn run(command: Command) -> i32 {
     let outcome = match command {
         Command::Docker { words } => {
@@ -108,6 +140,15 @@ async fn run(command: Command) -> i32 {
         }
         Command::Engine(arguments) => engine::run(arguments).await.map(|()| 0),
         Command::Serve(arguments) => serve::run(arguments).await.map(|()| 0),
+        Command::Start(arguments) => student::start(arguments).await,
+        Command::Next(arguments) => student::next(arguments).await,
+        Command::Hint(arguments) => student::hint(arguments).await,
+        Command::Why(arguments) => student::why(arguments).await,
+        Command::Skip(arguments) => student::skip(arguments).await,
+        Command::Reset(arguments) => student::reset(arguments).await,
+        Command::Status(arguments) => student::status(arguments).await,
+        Command::Report(arguments) => student::report(arguments).await,
+        Command::Grade(arguments) => student::grade(arguments).await,
         Command::Check(arguments) => lab::check(arguments).await,
         Command::Test(arguments) => lab::test(arguments).await,
         Command::Lint(arguments) => lab::lint(&arguments),

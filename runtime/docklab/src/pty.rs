@@ -103,6 +103,13 @@ impl Pty {
         Ok(())
     }
 
+    /// True while a program reads a line without showing it: a password.
+    pub(crate) fn hides_input(&self) -> bool {
+        tcgetattr(self.controller.get_ref()).is_ok_and(|settings| {
+            settings.local_modes.contains(LocalModes::ICANON) && !settings.local_modes.contains(LocalModes::ECHO)
+        })
+    }
+
     pub(crate) fn resize(&self, size: (u16, u16)) -> io::Result<()> {
         tcsetwinsize(self.controller.get_ref(), window(size)).map_err(Into::into)
     }

@@ -122,6 +122,19 @@ pub(crate) fn pulled_images(text: &str) -> Vec<String> {
     images
 }
 
+/// Names that the commands give to containers, networks, volumes and services.
+pub(crate) fn given_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for command in docker_commands(text) {
+        let options = command.options.iter().filter(|option| option.name == "--name");
+        names.extend(options.map(|option| command.at(&option.value).to_owned()));
+        if let ("network" | "volume", "create") = (command.group(), command.verb()) {
+            names.extend(command.operands.last().map(|name| command.at(name).to_owned()));
+        }
+    }
+    names
+}
+
 /// Repositories that the commands name themselves, by building or tagging.
 pub(crate) fn named_images(text: &str) -> Vec<String> {
     let mut names = Vec::new();

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use docker::{named_images, only_reads, pulled_images};
+pub(crate) use docker::{given_names, named_images, only_reads, pulled_images};
 
 use crate::document::{Block, Commands, Mode, Scenario, Step};
 

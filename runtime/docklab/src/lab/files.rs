@@ -12,7 +12,7 @@ use super::lint::report_faults;
 /// Reads a lab and refuses one with errors, after naming them all.
 ///
 /// `replacements` are values for the lab's variables.
-pub(super) fn load(file: &Path, replacements: &[(String, String)]) -> Result<Scenario> {
+pub(crate) fn load(file: &Path, replacements: &[(String, String)]) -> Result<Scenario> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let text = docklab_scenario::with_variables(&text, replacements)?;
     let parsed = docklab_scenario::parse(&file.display().to_string(), &text);
@@ -24,7 +24,7 @@ pub(super) fn load(file: &Path, replacements: &[(String, String)]) -> Result<Sce
 }
 
 /// `NAME=VALUE` of the command line.
-pub(super) fn replacement(text: &str) -> Result<(String, String), String> {
+pub(crate) fn replacement(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),

@@ -193,9 +193,9 @@ pub(super) fn report_faults(diagnostics: &Diagnostics) {
 
 impl Paint {
     /// Colours for who looks at a terminal, none for who reads a file.
-    pub(super) fn of(stream: &impl std::io::IsTerminal) -> Self {
-        let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self::new(is_wanted && stream.is_terminal())
+    pub(crate) fn of(stream: &impl std::io::IsTerminal) -> Self {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        Self::new(!is_set("NO_COLOR") && (stream.is_terminal() || is_set("CLICOLOR_FORCE")))
     }
 }
 

@@ -4,6 +4,7 @@ mod files;
 mod lint;
 mod paint;
 mod player;
+mod replay;
 mod shell;
 mod sim;
 mod test;
@@ -21,16 +22,20 @@ use futures::{
     stream::{self, BoxStream},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::session::{Node, Session};
-use files::load;
-pub(crate) use files::load_images;
+pub(crate) use files::{load, load_images, replacement};
 pub(crate) use lint::{FormatArguments, LintArguments, NewArguments, SchemaArguments, format, lint, new, schema};
-use paint::Paint;
+pub(crate) use paint::Paint;
+pub(crate) use player::NativePlayer;
+pub(crate) use replay::replay;
 pub(crate) use test::{TestArguments, test};
-use workspace::NativeWorkspace;
+pub(crate) use workspace::NativeWorkspace;
 
 /// Which engine a lab runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum EngineKind {
     /// docklab's own runtime, as root on Linux.
     Docklab,
@@ -40,12 +45,30 @@ pub(crate) enum EngineKind {
     Sim,
 }
 
+impl EngineKind {
+    /// The word of the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Docklab => "docklab",
+            Self::Docker => "docker",
+            Self::Sim => "sim",
+        }
+    }
+}
+
 /// Tell how far the steps of a lab are done.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  docklab check                                       the current step of the lab that `docklab start` has begun
+  docklab check --watch                               stay, and tick steps off as they turn green
+  docklab check labs/01-running-a-container.md        all steps of a lab, on this machine's Docker
+
+Exit code: 0 when what was looked at is done, 1 when it is not.")]
 pub(crate) struct CheckArguments {
-    /// The lab.
-    file: PathBuf,
-    #[arg(long, value_enum, default_value = "docker")]
+    /// The lab; without one, the current step of the lab that was started.
+    file: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "docker", requires = "file")]
     engine: EngineKind,
     /// Print the report as JSON.
     #[arg(long)]
@@ -65,7 +88,10 @@ fn docker_address() -> Result<Address> {
 }
 
 pub(crate) async fn check(arguments: CheckArguments) -> Result<i32> {
-    let scenario = load(&arguments.file, &arguments.variables)?;
+    let Some(file) = &arguments.file else {
+        return crate::student::check(arguments.watch, arguments.json).await;
+    };
+    let scenario = load(file, &arguments.variables)?;
     let session = match arguments.engine {
         EngineKind::Docker => Session::around(docker_address()?, crate::console::home().join("docker"))?,
         EngineKind::Docklab => Session::open(&crate::console::home(), "default", &scenario.meta.nodes).await?,
@@ -88,19 +114,27 @@ pub(crate) async fn check(arguments: CheckArguments) -> Result<i32> {
         }
         match &mut events {
             Some(events) if !passed => {
-                if events.next().await.is_none() {
+                if !wait_for(events).await {
                     anyhow::bail!("the engine went away");
                 }
-                // One command makes several events; look once when they have settled.
-                while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(50), events.next()).await {}
             }
             _ => return Ok(i32::from(!passed)),
         }
     }
 }
 
+/// Waits until something has happened and all that follows from it has. False when there will be nothing more.
+pub(crate) async fn wait_for(events: &mut BoxStream<'static, EventMessage>) -> bool {
+    if events.next().await.is_none() {
+        return false;
+    }
+    // One command makes several events.
+    while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(50), events.next()).await {}
+    true
+}
+
 /// Events of all nodes, until one of them goes away.
-async fn events_of(nodes: &[Node]) -> Result<BoxStream<'static, EventMessage>> {
+pub(crate) async fn events_of(nodes: &[Node]) -> Result<BoxStream<'static, EventMessage>> {
     let mut streams = Vec::new();
     for node in nodes {
         let events = node.client().events(Events::default()).await?;

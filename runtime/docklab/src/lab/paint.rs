@@ -3,36 +3,36 @@
 use docklab_scenario::{Diagnostics, StepReport};
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint {
+pub(crate) struct Paint {
     is_coloured: bool,
 }
 
 impl Paint {
-    pub(super) fn new(is_coloured: bool) -> Self {
+    pub(crate) fn new(is_coloured: bool) -> Self {
         Self { is_coloured }
     }
 
     fn with(self, code: &str, text: &str) -> String {
         if self.is_coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
-    pub(super) fn faint(self, text: &str) -> String {
+    pub(crate) fn faint(self, text: &str) -> String {
         self.with("2", text)
     }
-    pub(super) fn good(self, text: &str) -> String {
+    pub(crate) fn good(self, text: &str) -> String {
         self.with("32", text)
     }
-    pub(super) fn bad(self, text: &str) -> String {
+    pub(crate) fn bad(self, text: &str) -> String {
         self.with("31", text)
     }
-    pub(super) fn notice(self, text: &str) -> String {
+    pub(crate) fn notice(self, text: &str) -> String {
         self.with("33", text)
     }
 
     /// As their text form, with the heads of the faults and the marks below the lines coloured.
-    pub(super) fn diagnostics(self, diagnostics: &Diagnostics) -> String {
+    pub(crate) fn diagnostics(self, diagnostics: &Diagnostics) -> String {
         let paint = |line: &str| {
             let colour = |text: &str| if line.starts_with("error[") { self.bad(text) } else { self.notice(text) };
             match line.split_once(": ") {
@@ -47,7 +47,7 @@ impl Paint {
     }
 
     /// A step's report with its signs coloured.
-    pub(super) fn report(self, report: &StepReport) -> String {
+    pub(crate) fn report(self, report: &StepReport) -> String {
         let paint = |line: &str| match line.chars().next() {
             Some('✓') => self.good(line),
             Some('✗') => self.bad(line),

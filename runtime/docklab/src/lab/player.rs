@@ -14,7 +14,7 @@ use crate::session::{Held, Node, Session, clear};
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Plays a lab in real shells on this machine.
-pub(super) struct NativePlayer {
+pub(crate) struct NativePlayer {
     engine: String,
     session: Session,
     nodes: Vec<Node>,
@@ -29,6 +29,8 @@ pub(super) struct NativePlayer {
     deadline: tokio::time::Instant,
     /// Tell on standard error what is being played.
     is_verbose: bool,
+    /// What is played stays when this player goes.
+    leaves_running: bool,
 }
 
 fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
@@ -36,7 +38,7 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 }
 
 impl NativePlayer {
-    pub(super) async fn new(engine: &str, session: Session, images: &[String], is_verbose: bool) -> Result<Self> {
+    pub(crate) async fn new(engine: &str, session: Session, images: &[String], is_verbose: bool) -> Result<Self> {
         let nodes = session.nodes()?;
         let mut held = Vec::new();
         let mut held_images = Vec::new();
@@ -57,7 +59,13 @@ impl NativePlayer {
             events: stream::select_all(events).boxed(),
             deadline: tokio::time::Instant::now(),
             is_verbose,
+            leaves_running: false,
         })
+    }
+
+    /// What stays in the foreground is put into the background, where no terminal of this player's takes it along.
+    pub(crate) fn leave_running(&mut self) {
+        self.leaves_running = true;
     }
 
     /// Removes what the lab has made.
@@ -109,6 +117,17 @@ impl NativePlayer {
     }
 }
 
+/// The same without a terminal: a container is detached, another program left to itself.
+fn in_background(commands: &Commands) -> Commands {
+    let text = commands.text.trim_end();
+    let detached = ["docker container run ", "docker run "]
+        .into_iter()
+        .find(|run| text.contains(run))
+        .map(|run| text.replacen(run, &format!("{run}--detach "), 1));
+    let text = detached.unwrap_or_else(|| format!("nohup {text} > /dev/null 2>&1 < /dev/null &"));
+    Commands { text: text + "\n", mode: Mode::Wait, ..commands.clone() }
+}
+
 /// With the tag that Docker assumes.
 fn tagged(image: &str) -> String {
     let name = image.rsplit('/').next().unwrap_or(image);
@@ -147,6 +166,8 @@ impl Player for NativePlayer {
     }
 
     async fn run(&mut self, commands: &Commands) -> Result<Played, PlayError> {
+        let detached = self.leaves_running && commands.mode == Mode::Keep;
+        let commands = &if detached { in_background(commands) } else { commands.clone() };
         let node = self.node(commands.node.as_deref())?;
         let is_verbose = self.is_verbose;
         let started = tokio::time::Instant::now();

@@ -69,8 +69,7 @@ fn play_parts(
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
         let Some(part) = parts.get(index) else { break };
-        let current = player.current.clone();
-        let routes = drive(&current, docklab_scenario::play_part(scenario, part, &mut player))?;
+        let routes = player.drive(async |player| docklab_scenario::play_part(scenario, part, player).await)?;
         played.push((index, routes.with_context(|| format!("playing {}", scenario.meta.title))?));
     }
     player.close();
@@ -128,7 +127,7 @@ async fn open(world: &World, names: &[String]) -> ApiResult<Opened> {
 }
 
 /// Plays a lab in shells of simulated nodes.
-struct SimulatedPlayer {
+pub(super) struct SimulatedPlayer {
     /// The world that is being driven; [`SimulatedPlayer::world`] is the same one, except during a reset.
     current: Arc<Mutex<World>>,
     names: Vec<String>,
@@ -147,7 +146,7 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 
 impl SimulatedPlayer {
     /// A player in a world of its own.
-    fn open(names: &[String], is_verbose: bool) -> Result<Self> {
+    pub(super) fn open(names: &[String], is_verbose: bool) -> Result<Self> {
         let world = new_world();
         let current = Arc::new(Mutex::new(world.clone()));
         let session = drive(&current, open(&world, names))??;
@@ -155,7 +154,16 @@ impl SimulatedPlayer {
         Ok(Self { current, names, world, session, shells: Vec::new(), deadline: Duration::ZERO, is_verbose })
     }
 
-    fn close(mut self) {
+    /// Lets the player work while its world goes on.
+    ///
+    /// # Errors
+    /// When everything in the world waits for something that will not come.
+    pub(super) fn drive<T>(&mut self, work: impl AsyncFnOnce(&mut Self) -> T) -> Result<T> {
+        let current = self.current.clone();
+        drive(&current, work(self))
+    }
+
+    pub(super) fn close(mut self) {
         self.shells.clear();
         lock(&self.current).shutdown();
     }

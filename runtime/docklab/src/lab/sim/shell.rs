@@ -129,11 +129,14 @@ impl Shell {
     }
 
     async fn until_prompt(&mut self) -> io::Result<(String, i32)> {
+        // A program that draws for ever, like `top`, is never silent.
+        let deadline = self.world.elapsed() + PATIENCE;
         loop {
             if let Some(ended) = self.take_ended() {
                 return Ok(ended);
             }
-            if !self.read_more(PATIENCE).await? {
+            let left = deadline.saturating_sub(self.world.elapsed());
+            if left.is_zero() || !self.read_more(left).await? {
                 return Err(self.too_slow());
             }
         }
