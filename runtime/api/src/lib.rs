@@ -7,6 +7,7 @@
 //! This crate does no input or output and compiles to wasm32.
 
 mod activity;
+mod auth;
 mod error;
 mod filters;
 mod options;
@@ -17,7 +18,6 @@ mod traits;
 pub mod wire;
 
 pub use activity::{Activity, CacheMiss, Direction, LayerState, News, StepLayer, StepState, TransferredLayer};
-pub use bollard_stubs::models;
 pub use error::{ApiError, ApiResult};
 pub use filters::Filters;
 pub use options::*;
@@ -28,6 +28,12 @@ pub use streams::{
     ProgressMessage, StdStream,
 };
 pub use traits::{ContainerApi, DockerApi, ExecApi, ImageApi, NetworkApi, StateChange, SwarmApi, SystemApi, VolumeApi};
+
+/// The Engine API's types.
+pub mod models {
+    pub use crate::auth::AuthConfig;
+    pub use bollard_stubs::models::*;
+}
 
 /// The newest Engine API version that docklab's engine answers, and the one it advertises.
 pub const API_VERSION: &str = "1.51";

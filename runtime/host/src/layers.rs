@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::HostResult;
+use crate::{Compression, HostResult};
 
 /// Bytes of unknown number.
 pub type ByteStream = BoxStream<'static, HostResult<Bytes>>;
@@ -11,14 +11,6 @@ pub type ByteStream = BoxStream<'static, HostResult<Bytes>>;
 pub type Digest = String;
 /// The digest of a blob as stored, compressed or not.
 pub type BlobDigest = String;
-
-/// How a layer blob is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
 
 /// A staged blob.
 #[derive(Debug, Clone, PartialEq, Eq)]

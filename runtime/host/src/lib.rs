@@ -8,16 +8,17 @@
 //! All futures are `Send`: the native engine runs on a work-stealing runtime, and the simulator holds nothing that is
 //! bound to a thread.
 
+mod compression;
 mod error;
 mod layers;
 mod network;
 mod process;
 mod system;
 
+pub use compression::Compression;
 pub use error::{HostError, HostResult};
 pub use layers::{
-    Blob, BlobDigest, ByteStream, Change, ChangeKind, Compression, Digest, FileKind, FileStat, Layers, Root,
-    UnpackedLayer,
+    Blob, BlobDigest, ByteStream, Change, ChangeKind, Digest, FileKind, FileStat, Layers, Root, UnpackedLayer,
 };
 pub use network::{EndpointSpec, NetworkDriver, NetworkSpec, Networks, PortSpec, Protocol, PublishedPort};
 pub use process::{

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<bool> {
     let seed = setup::stand_ins(&docklab)?;
     if record {
         for file in &files {
-            record_one(file, &seed)?;
+            record_one(file, &docklab, &seed)?;
         }
     }
     let mut equal = true;
@@ -88,12 +88,12 @@ fn transcripts() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn record_one(file: &Path, seed: &Path) -> Result<()> {
+fn record_one(file: &Path, docklab: &Path, seed: &Path) -> Result<()> {
     let transcript = Transcript::read(file)?;
     progress::step(&format!("{}: playing to a real Docker", file.display()));
     let machine = Machine::docker()?;
     machine.load(seed)?;
-    let answers = transcript.play(&machine, &Client::real()?)?;
+    let answers = transcript.play(&machine, &Client::real()?, docklab)?;
     let expected = file.with_extension("expected");
     fs::write(&expected, transcript::render(&answers)).with_context(|| format!("writing {}", expected.display()))
 }
@@ -108,7 +108,7 @@ fn compare_one(file: &Path, docklab: &Path, seed: &Path) -> Result<Vec<Compariso
         progress::step(&format!("{name}: playing to our engine through {}", client.name));
         let machine = Machine::docklab(docklab)?;
         machine.load(seed)?;
-        let answers: Vec<Answer> = transcript.play(&machine, &client)?;
+        let answers: Vec<Answer> = transcript.play(&machine, &client, docklab)?;
         comparisons.push(Comparison::of(&name, client.name, &expected, &answers, &known));
     }
     Ok(comparisons)

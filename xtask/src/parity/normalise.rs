@@ -22,6 +22,8 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
         (r"\b[a-z]{3,}_[a-z]{3,}\b", "<name>"),
         (r"/tmp/\.tmp[A-Za-z0-9]{6}", "<directory>"),
+        (r"/[^ ']*/target/machines/m[A-Za-z0-9]{4}", "<machine>"),
+        (r"127\.0\.0\.1:\d{5}->", "127.0.0.1:<port>->"),
         (r" +", " "),
         (r"[ \r]*(\n|$)", "\n"),
     ];
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn every_rule_is_a_regular_expression() {
-        assert_eq!(RULES.len(), 15);
+        assert_eq!(RULES.len(), 17);
     }
 
     #[test]

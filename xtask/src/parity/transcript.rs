@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::Path,
-    process::Command,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,9 @@ enum Step {
     Command(String),
     /// `@file PATH`, its lines, `@end`
     File { path: String, content: String },
+    /// `@registry ADDRESS [HTPASSWD]`: a registry of ours in the machine's network, for the rest of the transcript. With
+    /// the name of a file of passwords it asks for a login.
+    Registry { address: String, passwords: Option<String> },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -66,17 +70,25 @@ impl Transcript {
                     }
                 }
                 steps.push(Step::File { path: path.to_owned(), content });
+            } else if let Some(words) = line.strip_prefix("@registry ") {
+                let (address, passwords) =
+                    words.split_once(' ').map_or((words, None), |(a, p)| (a, Some(p.to_owned())));
+                steps.push(Step::Registry { address: address.to_owned(), passwords });
             } else if !line.is_empty() && !line.starts_with('#') {
-                bail!("line {}: expected `$ COMMAND`, `@file PATH` or `# REMARK`: {line}", number + 1);
+                bail!(
+                    "line {}: expected `$ COMMAND`, `@file PATH`, `@registry ADDRESS` or `# REMARK`: {line}",
+                    number + 1
+                );
             }
         }
         Ok(Self { steps })
     }
 
     /// Plays all commands in one new directory, one after another.
-    pub(super) fn play(&self, machine: &Machine, client: &Client) -> Result<Vec<Answer>> {
+    pub(super) fn play(&self, machine: &Machine, client: &Client, docklab: &Path) -> Result<Vec<Answer>> {
         let directory = tempfile::tempdir().context("making a directory for a transcript")?;
         let mut answers = Vec::new();
+        let mut registries = Vec::new();
         for step in &self.steps {
             match step {
                 Step::File { path, content } => {
@@ -85,6 +97,15 @@ impl Transcript {
                         fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
                     }
                     fs::write(&file, content).with_context(|| format!("writing {}", file.display()))?;
+                }
+                Step::Registry { address, passwords } => {
+                    let root = directory.path().join(format!("registry-{}", registries.len()));
+                    let mut command = machine.command(&docklab.display().to_string());
+                    command.args(["registry", "--listen", address, "--root"]).arg(root);
+                    if let Some(passwords) = passwords {
+                        command.arg("--htpasswd").arg(directory.path().join(passwords));
+                    }
+                    registries.push(Registry::start(command)?);
                 }
                 Step::Command(command) => {
                     let mut shell = machine.command("timeout");
@@ -105,6 +126,30 @@ impl Transcript {
             }
         }
         Ok(answers)
+    }
+}
+
+/// A registry that ends with its transcript.
+struct Registry(Child);
+
+impl Registry {
+    fn start(mut command: Command) -> Result<Self> {
+        let child = command.stdout(Stdio::piped()).spawn().context("starting a registry")?;
+        let mut registry = Self(child);
+        let mut line = String::new();
+        let output = registry.0.stdout.take().context("a registry without output")?;
+        BufReader::new(output).read_line(&mut line).context("reading what a registry says")?;
+        if !line.contains("listening") {
+            bail!("the registry did not start");
+        }
+        Ok(registry)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 
@@ -188,6 +233,16 @@ mod tests {
                 Step::Command("ls".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn a_registry_may_ask_for_a_login() {
+        let transcript = Transcript::parse("@registry 127.0.0.1:1\n@registry 127.0.0.1:2 users\n").expect("parses");
+        let registry = |address: &str, passwords: Option<&str>| Step::Registry {
+            address: address.to_owned(),
+            passwords: passwords.map(ToOwned::to_owned),
+        };
+        assert_eq!(transcript.steps, [registry("127.0.0.1:1", None), registry("127.0.0.1:2", Some("users"))]);
     }
 
     #[test]

@@ -107,6 +107,10 @@ async fn build(context: Context) -> ApiResult<Response<Body>> {
         shm_size: query.number("shmsize")?,
         auth: context.registry_config()?,
     };
+    let squash = query.flag("squash");
     let (api, tar) = context.into_stream();
+    if squash {
+        return Err(ApiError::invalid("squash is only supported with experimental mode"));
+    }
     Ok(respond::progress(api.build_image(options, tar).await?))
 }

@@ -8,7 +8,7 @@ use super::instruction::{CommandLine, Kind};
 use crate::image::{Empty, RunConfig};
 
 /// Go's `%q` of a string.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for letter in text.chars() {
         match letter {
@@ -47,27 +47,15 @@ fn duration(nanoseconds: i64) -> String {
 }
 
 fn health_text(health: &HealthConfig) -> String {
-    let time = |value: Option<i64>| format!("\"{}\"", duration(value.unwrap_or(0)));
-    // Go prints the number as the character with that code.
-    let retries = match u8::try_from(health.retries.unwrap_or(0)) {
-        Ok(code @ 0x20..=0x7e) => format!("'{}'", char::from(code)),
-        Ok(7) => "'\\a'".to_owned(),
-        Ok(8) => "'\\b'".to_owned(),
-        Ok(9) => "'\\t'".to_owned(),
-        Ok(10) => "'\\n'".to_owned(),
-        Ok(11) => "'\\v'".to_owned(),
-        Ok(12) => "'\\f'".to_owned(),
-        Ok(13) => "'\\r'".to_owned(),
-        Ok(code) => format!("'\\x{code:02x}'"),
-        Err(_) => "'\u{fffd}'".to_owned(),
-    };
+    let time = |value: Option<i64>| duration(value.unwrap_or(0));
     format!(
-        "&{{{} {} {} {} {} {retries}}}",
-        quoted_list(health.test.as_deref().unwrap_or_default()),
+        "&{{[{}] {} {} {} {} {}}}",
+        health.test.as_deref().unwrap_or_default().join(" "),
         time(health.interval),
         time(health.timeout),
         time(health.start_period),
         time(health.start_interval),
+        health.retries.unwrap_or(0),
     )
 }
 
@@ -81,11 +69,7 @@ pub(crate) fn shell(config: &RunConfig) -> Vec<String> {
 
 /// The words to execute.
 pub(crate) fn command_words(config: &RunConfig, line: &CommandLine) -> Vec<String> {
-    if line.shell && !line.words.is_empty() {
-        shell(config).into_iter().chain(line.words.iter().cloned()).collect()
-    } else {
-        line.words.clone()
-    }
+    if line.shell { shell(config).into_iter().chain(line.words.iter().cloned()).collect() } else { line.words.clone() }
 }
 
 /// A WORKDIR in front of the one before it.
@@ -96,11 +80,11 @@ pub(crate) fn workdir(current: &str, wanted: &str) -> String {
 
 /// `80`, `80/udp`, `8000-8010/tcp` as container ports.
 fn ports(specification: &str) -> ApiResult<Vec<String>> {
-    let invalid = || ApiError::invalid(format!("invalid containerPort: {specification}"));
+    let invalid = || ApiError::invalid(format!("Invalid containerPort: {specification}"));
     let (numbers, protocol) = specification.split_once('/').unwrap_or((specification, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return Err(ApiError::invalid(format!("invalid proto: {protocol}")));
+        return Err(ApiError::invalid(format!("Invalid proto: {protocol}")));
     }
     let numbers = numbers.rsplit(':').next().unwrap_or(numbers);
     let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
@@ -154,16 +138,26 @@ pub(crate) fn apply(config: &mut RunConfig, kind: &Kind, command_set: &mut bool)
             text
         }
         Kind::Entrypoint(line) => {
-            let words = command_words(config, line);
+            // No words are no entrypoint, not the shell alone.
+            let words = if line.words.is_empty() { Vec::new() } else { command_words(config, line) };
             let text = format!("ENTRYPOINT {}", quoted_list(&words));
-            config.entrypoint = Some(words);
+            config.entrypoint = Some(words).filter(|words| !words.is_empty());
             if !*command_set {
                 config.cmd = None;
             }
             text
         }
         Kind::Healthcheck(health) => {
-            config.healthcheck = Some(health.clone());
+            let inherited = config.healthcheck.take().unwrap_or_default();
+            // What is not said stays as the image has it.
+            config.healthcheck = Some(HealthConfig {
+                test: health.test.clone(),
+                interval: health.interval.or(inherited.interval),
+                timeout: health.timeout.or(inherited.timeout),
+                start_period: health.start_period.or(inherited.start_period),
+                start_interval: health.start_interval.or(inherited.start_interval),
+                retries: health.retries.or(inherited.retries),
+            });
             format!("HEALTHCHECK {}", health_text(health))
         }
         Kind::Expose(specifications) => {
@@ -219,9 +213,9 @@ mod tests {
             ("EXPOSE 80 53/udp", "EXPOSE 53/udp 80"),
             (
                 "HEALTHCHECK --interval=30s --retries=3 CMD curl -f x",
-                "HEALTHCHECK &{[\"CMD-SHELL\" \"curl -f x\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x03'}",
+                "HEALTHCHECK &{[CMD-SHELL curl -f x] 30s 0s 0s 0s 3}",
             ),
-            ("HEALTHCHECK NONE", "HEALTHCHECK &{[\"NONE\"] \"0s\" \"0s\" \"0s\" \"0s\" '\\x00'}"),
+            ("HEALTHCHECK NONE", "HEALTHCHECK &{[NONE] 0s 0s 0s 0s 0}"),
         ] {
             assert_eq!(text(line).0, wanted);
         }

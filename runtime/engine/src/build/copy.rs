@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use docklab_api::{ApiError, ApiResult};
-use docklab_host::{FileKind, Host, Root};
+use docklab_host::{Compression, FileKind, Host, Root};
 use futures::{FutureExt, future::BoxFuture};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     source::{Entry, Source, hash_of},
 };
 use crate::{
-    HostResultExt,
+    Engine, HostResultExt,
     image::{cleaned, plain},
 };
 
@@ -125,7 +125,7 @@ pub(crate) fn files(picked: &[Picked]) -> Files {
 
 /// A layer in the making, on top of what is below it.
 pub(crate) struct Plan {
-    host: Arc<dyn Host>,
+    engine: Engine,
     root: Root,
     now: u64,
     /// Of what is new; `None` keeps the source's.
@@ -155,11 +155,11 @@ fn directory(mode: u32, (uid, gid): (u64, u64), mtime: u64) -> Entry {
 }
 
 impl Plan {
-    pub(crate) fn new(host: &Arc<dyn Host>, chain: Option<&str>) -> Self {
+    pub(crate) fn new(engine: &Engine, chain: Option<&str>) -> Self {
         Self {
             root: Root::Layers(chain.map(ToOwned::to_owned)),
-            now: u64::try_from(host.now().as_second()).unwrap_or(0),
-            host: Arc::clone(host),
+            now: u64::try_from(engine.host.now().as_second()).unwrap_or(0),
+            engine: engine.clone(),
             owner: None,
             mode: None,
             files: Vec::new(),
@@ -200,7 +200,7 @@ impl Plan {
                 return Err(ApiError::system(format!("too many links in /{path}")));
             }
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
-            match self.host.stat(&self.root, &format!("/{path}")).await.api()? {
+            match self.engine.host.stat(&self.root, &format!("/{path}")).await.api()? {
                 Some(stat) if stat.kind == FileKind::Symlink => {
                     let base = stat.path.rsplit_once('/').map_or("", |(base, _)| base);
                     let target = if stat.link_target.starts_with('/') {
@@ -227,7 +227,7 @@ impl Plan {
         if let Some(index) = self.known.get(path) {
             return Ok(self.files[*index].entry.kind == FileKind::Directory);
         }
-        let stat = self.host.stat(&self.root, &format!("/{path}")).await.api()?;
+        let stat = self.engine.host.stat(&self.root, &format!("/{path}")).await.api()?;
         Ok(stat.is_some_and(|stat| stat.kind == FileKind::Directory))
     }
 
@@ -239,7 +239,7 @@ impl Plan {
             if self.known.contains_key(&part) {
                 continue;
             }
-            match self.host.stat(&self.root, &format!("/{part}")).await.api()? {
+            match self.engine.host.stat(&self.root, &format!("/{part}")).await.api()? {
                 Some(stat) if stat.kind == FileKind::Directory => {
                     let owner = (u64::from(stat.uid), u64::from(stat.gid));
                     let entry = directory(stat.mode, owner, u64::try_from(stat.mtime).unwrap_or(0));
@@ -324,26 +324,15 @@ impl Plan {
             return Ok(false);
         }
         let start = Entry { size: entry.size.min(512), ..entry.clone() };
-        let start = picked.source.read(&*self.host, &start).await?;
+        let start = picked.source.read(&*self.engine.host, &start).await?;
         let is_tar = start.get(257..262) == Some(b"ustar");
-        for (magic, name) in [(&b"BZh"[..], "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")] {
-            if start.starts_with(magic) {
-                return Err(ApiError::not_implemented(format!(
-                    "ADD cannot extract {}: {name} archives are not supported by this engine; use gzip, or extract it before the build",
-                    picked.name
-                )));
-            }
-        }
-        if !is_tar && !start.starts_with(&[0x1f, 0x8b]) {
+        if !is_tar && Compression::of(&start) == Compression::None {
             return Ok(false);
         }
-        let content = picked.source.read(&*self.host, entry).await?;
-        let content = futures::stream::once(futures::future::ok(bytes::Bytes::from(content)));
-        let content = plain(Box::pin(content)).await.api()?;
+        let content = plain(picked.source.open(&*self.engine.host, entry).await?).await.api()?;
         // A compressed file that holds no archive is copied as it is.
-        let Ok(archive) = Source::stage(&*self.host, content, None).await else { return Ok(false) };
+        let Ok(archive) = Source::stage(&self.engine, content, None).await else { return Ok(false) };
         if archive.entries.len() < 2 {
-            self.host.remove_blob(&archive.blob).await.api()?;
             return Ok(false);
         }
         self.directory(target).await?;
@@ -359,21 +348,6 @@ impl Plan {
             }
         }
         Ok(true)
-    }
-
-    /// Blobs that the layer reads from, beside the sources it was given.
-    pub(crate) fn blobs(&self) -> Vec<Arc<str>> {
-        let mut blobs: Vec<Arc<str>> = self
-            .files
-            .iter()
-            .filter_map(|file| match &file.content {
-                Content::Blob(blob) => Some(Arc::clone(blob)),
-                Content::None | Content::Bytes(_) => None,
-            })
-            .collect();
-        blobs.sort();
-        blobs.dedup();
-        blobs
     }
 
     /// Puts a file whose content is at hand.

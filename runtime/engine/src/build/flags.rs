@@ -26,6 +26,19 @@ impl Flags {
         Ok(first)
     }
 
+    /// An option that is on or off.
+    pub(super) fn switch(&self, name: &str) -> Parsed<bool> {
+        match self.given.iter().find(|(other, _)| other == name) {
+            None => Ok(false),
+            Some((_, None)) => Ok(true),
+            Some((_, Some(value))) => match value.to_ascii_lowercase().as_str() {
+                "" | "true" => Ok(true),
+                "false" => Ok(false),
+                _ => wrong(format!("expecting boolean value for flag --{name}, not: {value}")),
+            },
+        }
+    }
+
     pub(super) fn value(&self, name: &str) -> Parsed<Option<String>> {
         match self.given.iter().find(|(other, _)| other == name) {
             None => Ok(None),

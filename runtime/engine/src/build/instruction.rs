@@ -46,6 +46,8 @@ pub(crate) struct CopyArguments {
     pub(crate) from: Option<String>,
     pub(crate) chown: String,
     pub(crate) chmod: String,
+    /// Of what ADD downloads.
+    pub(crate) checksum: Option<String>,
     pub(crate) heredocs: Vec<Heredoc>,
 }
 
@@ -134,6 +136,12 @@ pub(crate) enum ParseError {
 }
 
 impl ParseError {
+    /// For text that is in no file: a trigger.
+    pub(crate) fn without_line(self) -> ApiError {
+        let (Self::Form(text) | Self::Arguments(text)) = self;
+        ApiError::invalid(text)
+    }
+
     pub(crate) fn at(self, line: usize) -> ApiError {
         ApiError::invalid(match self {
             Self::Form(text) => text,
@@ -247,8 +255,9 @@ pub(crate) fn parse(line: &Line, escape: char) -> Parsed<Instruction> {
     let name = keyword.to_ascii_uppercase();
     let known: &[&str] = match name.as_str() {
         "FROM" => &["platform"],
-        "ADD" => &["chown", "chmod"],
-        "COPY" => &["chown", "chmod", "from"],
+        // `--link` is about how BuildKit keeps layers; the files are the same without it.
+        "ADD" => &["chown", "chmod", "checksum", "keep-git-dir", "link"],
+        "COPY" => &["chown", "chmod", "from", "link"],
         "HEALTHCHECK" => &["interval", "timeout", "start-period", "start-interval", "retries"],
         _ => &[],
     };
@@ -256,12 +265,15 @@ pub(crate) fn parse(line: &Line, escape: char) -> Parsed<Instruction> {
         return wrong(unknown(keyword));
     }
     let foreign: &[&str] = match name.as_str() {
-        "RUN" => &["mount", "network", "security"],
-        "COPY" => &["link", "parents", "exclude"],
-        "ADD" => &["link", "keep-git-dir", "checksum", "exclude", "unpack"],
+        "RUN" => &["mount", "network"],
+        "COPY" => &["exclude"],
+        "ADD" => &["exclude", "unpack"],
         _ => &[],
     };
     let foreign_option = if name == "ONBUILD" { None } else { flags.accept(known, foreign)? };
+    for name in ["link", "keep-git-dir"] {
+        flags.switch(name)?;
+    }
     let kind = match name.as_str() {
         "FROM" => from(rest, &flags)?,
         "ARG" => Kind::Arg(arguments(rest, escape)?),
@@ -270,17 +282,11 @@ pub(crate) fn parse(line: &Line, escape: char) -> Parsed<Instruction> {
         "MAINTAINER" => Kind::Maintainer(one("MAINTAINER", rest)?),
         "ADD" => Kind::Add(copy("ADD", rest, &flags, line)?),
         "COPY" => Kind::Copy(copy("COPY", rest, &flags, line)?),
-        "ONBUILD" => on_build(rest, text, escape)?,
+        "ONBUILD" => on_build(rest, text)?,
         "WORKDIR" => Kind::Workdir(one("WORKDIR", rest)?),
         "RUN" => Kind::Run(run(rest, line)?),
         "CMD" => Kind::Cmd(command(rest)?),
-        "ENTRYPOINT" => {
-            let line = command(rest)?;
-            if line.words.is_empty() && line.shell {
-                return wrong("ENTRYPOINT requires at least one argument");
-            }
-            Kind::Entrypoint(line)
-        }
+        "ENTRYPOINT" => Kind::Entrypoint(command(rest)?),
         "HEALTHCHECK" => Kind::Healthcheck(health(rest, &flags)?),
         "EXPOSE" => {
             let mut ports = list("EXPOSE", rest.split_whitespace().map(ToOwned::to_owned).collect())?;
@@ -343,7 +349,8 @@ pub(super) fn command(rest: &str) -> Parsed<CommandLine> {
 fn run(rest: &str, line: &Line) -> Parsed<CommandLine> {
     let mut command = command(rest)?;
     if command.words.is_empty() {
-        return wrong("RUN requires at least one argument");
+        // The shell itself is to complain of having nothing to run.
+        return Ok(command);
     }
     if let ([word], false) = (command.words.as_mut_slice(), line.heredocs.is_empty()) {
         // A here-document alone is the script itself; beside a command it is the command's input.
@@ -427,8 +434,8 @@ fn arguments(rest: &str, escape: char) -> Parsed<Vec<(String, Option<String>)>> 
 fn copy(name: &str, rest: &str, flags: &Flags, line: &Line) -> Parsed<CopyArguments> {
     let mut words = json_or_words(rest)?;
     let destination = match words.len() {
-        0 => return wrong(format!("{name} requires at least two arguments")),
-        1 => {
+        // Docker says "only one" of none, too.
+        0 | 1 => {
             return wrong(format!(
                 "{name} requires at least two arguments, but only one was provided. Destination could not be determined"
             ));
@@ -445,15 +452,17 @@ fn copy(name: &str, rest: &str, flags: &Flags, line: &Line) -> Parsed<CopyArgume
         from: flags.value("from")?,
         chown: flags.value("chown")?.unwrap_or_default(),
         chmod: flags.value("chmod")?.unwrap_or_default(),
+        checksum: if name == "ADD" { flags.value("checksum")? } else { None },
         heredocs: line.heredocs.clone(),
     })
 }
 
-fn on_build(rest: &str, text: &str, escape: char) -> Parsed<Kind> {
+fn on_build(rest: &str, text: &str) -> Parsed<Kind> {
     if rest.is_empty() && !text.contains("--") {
         return wrong("ONBUILD requires at least one argument");
     }
     // The trigger is what stands behind the keyword, options included.
+    // Whether it is an instruction at all shows when it is triggered.
     let expression = text.get("ONBUILD".len()..).unwrap_or_default().trim();
     let keyword = expression.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
     match keyword.as_str() {
@@ -461,7 +470,6 @@ fn on_build(rest: &str, text: &str, escape: char) -> Parsed<Kind> {
         "MAINTAINER" | "FROM" => return wrong(format!("{keyword} isn't allowed as an ONBUILD trigger")),
         _ => {}
     }
-    parse(&Line { number: 0, text: expression.to_owned(), heredocs: Vec::new() }, escape)?;
     Ok(Kind::OnBuild(expression.to_owned()))
 }
 
@@ -486,7 +494,6 @@ mod tests {
                 "FROM a\nENV x=1 y",
                 "failed to parse Dockerfile: Syntax error - can't find = in \"y\". Must be of the form: name=value",
             ),
-            ("FROM a\nRUN", "dockerfile parse error on line 2: RUN requires at least one argument"),
             ("FROM a\nCOPY --nope a b", "dockerfile parse error on line 2: unknown flag: --nope"),
             ("FROM a\nONBUILD FROM x", "dockerfile parse error on line 2: FROM isn't allowed as an ONBUILD trigger"),
             (

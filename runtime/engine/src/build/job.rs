@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use docklab_api::{ApiError, ApiResult, BuildImage, ByteStream, MessageStream, News, ProgressMessage, Reference};
-use docklab_host::Host;
+use docklab_host::{Host, UnpackedLayer};
 
 use super::{
     arguments::Arguments,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Engine, HostResultExt,
     activity::Job,
-    image::{ChildImage, Image, RunConfig, new_tag},
+    image::{ChildImage, Hold, Image, RunConfig, drain, new_tag},
     progress::{self, JobError},
     short_id,
 };
@@ -40,8 +40,6 @@ pub(super) struct Build {
     pub(super) report: Report,
     /// Containers of the current step.
     pub(super) containers: Vec<String>,
-    /// Blobs to remove at the end.
-    pub(super) blobs: Vec<Arc<str>>,
 }
 
 /// The stage that is being built.
@@ -56,37 +54,31 @@ pub(super) struct State {
 
 impl Engine {
     /// `POST /build`.
-    pub(crate) async fn build(&self, options: BuildImage, context: ByteStream) -> ApiResult<MessageStream> {
-        let tags = references(&options.tags)?;
-        if let Some(remote) = options.remote.as_deref().filter(|remote| !remote.is_empty()) {
-            return Err(ApiError::not_implemented(format!(
-                "this engine cannot fetch the build context {remote}: download it and pass its directory"
-            )));
-        }
-        let context = Source::context(&*self.host, context).await?;
-        let blob = Arc::clone(&context.blob);
-        let engine = self.clone();
-        let started = progress::run(&self.host, move |progress| async move {
-            let out = Output::new(progress, options.quiet);
-            let mut blobs = vec![Arc::clone(&context.blob)];
-            let job = engine.activity.begin();
-            let result = engine.run_build(options, &tags, context, out.clone(), &mut blobs, &job).await;
-            job.end(result.as_ref().map(|id| Some(id.clone())).map_err(|failure| failure.error.message.clone()));
-            blobs.sort();
-            blobs.dedup();
-            for blob in blobs {
-                engine.host.remove_blob(&blob).await.api()?;
+    pub(crate) async fn build(&self, mut options: BuildImage, context: ByteStream) -> ApiResult<MessageStream> {
+        let tags = match references(&options.tags) {
+            Ok(tags) => tags,
+            Err(error) => {
+                drain(context).await;
+                return Err(error);
             }
+        };
+        let remote = options.remote.take().filter(|remote| !remote.is_empty());
+        let context = match remote {
+            Some(remote) => super::remote::context(self, &remote, &mut options).await?,
+            None => Source::context(self, context).await?,
+        };
+        let engine = self.clone();
+        progress::run(&self.host, move |progress| async move {
+            let out = Output::new(progress, options.quiet);
+            let job = engine.activity.begin();
+            let result = engine.run_build(options, &tags, context, out.clone(), &job).await;
+            job.end(result.as_ref().map(|id| Some(id.clone())).map_err(|failure| failure.error.message.clone()));
             if result.is_err() {
                 out.reveal();
             }
             result.map(|_| ())
         })
-        .await;
-        if started.is_err() {
-            self.host.remove_blob(&blob).await.api()?;
-        }
-        started
+        .await
     }
 
     async fn run_build(
@@ -95,7 +87,6 @@ impl Engine {
         tags: &[Reference],
         mut context: Source,
         out: Output,
-        blobs: &mut Vec<Arc<str>>,
         job: &Arc<Job>,
     ) -> Result<String, JobError> {
         let mut file = dockerfile(&*self.host, &options, &mut context).await?;
@@ -126,14 +117,12 @@ impl Engine {
             state: State::default(),
             report: Report::new(Arc::clone(job)),
             containers: Vec::new(),
-            blobs: Vec::new(),
         };
         job.tell(News::BuildBegan {
             tags: tags.iter().map(Reference::familiar).collect(),
             steps: u32::try_from(file.steps()).unwrap_or(u32::MAX),
         });
         let result = build.all(&file).await;
-        blobs.append(&mut build.blobs);
         let id = result?;
         build.out.text(format!("Successfully built {}\n", short_id(&id)));
         for tag in tags {
@@ -204,7 +193,12 @@ impl Build {
             }
             self.report.done(None, None);
         }
-        for stage in &file.stages {
+        for (index, stage) in file.stages.iter().enumerate() {
+            if let Some(name) = &stage.name
+                && file.stages[..index].iter().any(|other| other.name.as_ref() == Some(name))
+            {
+                return Err(ApiError::system(format!("{name} stage name already used")).into());
+            }
             self.step(&stage.from.code, total);
             let begun = self.begin_stage(stage).await;
             self.reported(begun, None)?;
@@ -250,11 +244,6 @@ impl Build {
 
     async fn begin_stage(&mut self, stage: &Stage) -> Result<(), JobError> {
         self.cache.begin_stage();
-        if let Some(name) = &stage.name
-            && self.stages.iter().any(|(other, _)| other.as_ref() == Some(name))
-        {
-            return Err(ApiError::system(format!("{name} stage name already used")).into());
-        }
         let arguments = &self.arguments;
         let name = super::words::expand(&stage.image, self.escape, &|key| arguments.global_value(key))?;
         if name.is_empty() {
@@ -288,8 +277,8 @@ impl Build {
                 let [line] = lines.lines.as_slice() else {
                     return Err(ApiError::system("onbuild trigger should be a single expression").into());
                 };
-                let instruction =
-                    super::instruction::parse(line, self.escape).map_err(|error| error.at(line.number))?;
+                let instruction = super::instruction::parse(line, self.escape)
+                    .map_err(super::instruction::ParseError::without_line)?;
                 self.dispatch(&instruction).await?;
             }
         }
@@ -432,27 +421,29 @@ impl Build {
     }
 
     pub(super) fn plan(&self) -> super::copy::Plan {
-        super::copy::Plan::new(&self.engine.host, self.chain().as_deref())
+        super::copy::Plan::new(&self.engine, self.chain().as_deref())
     }
 
     /// Puts files on top of the stage's image: DiffID and bytes of the layer.
-    pub(super) async fn layer(&self, files: Vec<super::layer::LayerFile>) -> ApiResult<Option<(String, u64)>> {
+    pub(super) async fn layer(&self, files: Vec<super::layer::LayerFile>) -> ApiResult<Option<UnpackedLayer>> {
         if files.is_empty() {
             return Ok(None);
         }
         let tar = super::layer::stream(&self.engine.host, files);
         let chain = self.chain();
         let layer = self.engine.host.unpack(chain.as_deref(), docklab_host::Compression::None, tar).await.api()?;
-        Ok(Some((layer.diff_id, layer.size)))
+        Ok(Some(layer))
     }
 
     /// The step's image.
     pub(super) async fn add(
         &mut self,
         step: RunConfig,
-        layer: Option<(String, u64)>,
+        layer: Option<UnpackedLayer>,
         container: String,
     ) -> Result<(), JobError> {
+        let hold = Hold::new(&self.engine, layer.iter().map(|layer| layer.chain_id.clone()).collect());
+        let layer = layer.map(|layer| (layer.diff_id, layer.size));
         let child = ChildImage {
             parent: Some(self.state.image.clone()),
             layer,
@@ -462,8 +453,17 @@ impl Build {
             author: self.state.author.clone(),
             comment: String::new(),
         };
-        self.state.image = self.engine.add_child(child).await?;
-        Ok(())
+        match self.engine.add_child(child).await {
+            Ok(id) => {
+                hold.keep();
+                self.state.image = id;
+                Ok(())
+            }
+            Err(error) => {
+                hold.give_up().await?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Puts the environment and the build arguments into an instruction.

@@ -8,7 +8,7 @@ use docklab_host::{ByteStream, FileKind, Host, HostError, HostResult};
 use futures::{StreamExt, stream};
 
 use super::source::Entry;
-use crate::image::{Cursor, padded};
+use crate::image::{BlobUse, Cursor, padded};
 
 /// Bytes that are handed on together.
 const PIECE: usize = 256 << 10;
@@ -20,7 +20,7 @@ const GAP: u64 = 1 << 20;
 pub(crate) enum Content {
     None,
     Bytes(Bytes),
-    Blob(Arc<str>),
+    Blob(Arc<BlobUse>),
 }
 
 /// A file of the layer: its path without a leading slash, what it is, its content.
@@ -75,7 +75,7 @@ fn header(file: &LayerFile) -> ApiResult<Vec<u8>> {
 struct Writer {
     host: Arc<dyn Host>,
     files: std::vec::IntoIter<LayerFile>,
-    open: Option<(Arc<str>, Cursor, u64)>,
+    open: Option<(Arc<BlobUse>, Cursor, u64)>,
     /// Of the current file: bytes still to copy, then to pad.
     left: u64,
     padding: u64,
@@ -83,10 +83,10 @@ struct Writer {
 }
 
 impl Writer {
-    async fn seek(&mut self, blob: &Arc<str>, offset: u64) -> HostResult<()> {
+    async fn seek(&mut self, blob: &Arc<BlobUse>, offset: u64) -> HostResult<()> {
         let flat = |error: ApiError| HostError::Other(error.message);
         if let Some((open, cursor, at)) = &mut self.open
-            && open == blob
+            && Arc::ptr_eq(open, blob)
             && offset >= *at
             && offset - *at <= GAP
         {
@@ -94,7 +94,7 @@ impl Writer {
             *at = offset;
             return Ok(());
         }
-        let content = self.host.read_blob(blob, offset).await?;
+        let content = self.host.read_blob(blob.digest(), offset).await?;
         self.open = Some((Arc::clone(blob), Cursor::new(content), offset));
         Ok(())
     }

@@ -17,11 +17,13 @@ mod layer;
 mod lines;
 mod miss;
 mod output;
+mod remote;
 mod report;
 mod source;
 mod steps;
 mod words;
 
+pub(crate) use configure::quoted;
 pub(crate) use glob::path_match;
 pub(crate) use miss::Memory;
 

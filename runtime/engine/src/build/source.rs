@@ -9,8 +9,8 @@ use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    HostResultExt,
-    image::{Cursor, cleaned, padded, plain},
+    Engine, HostResultExt,
+    image::{BlobUse, Cursor, cleaned, padded, plain},
 };
 
 const BLOCK: u64 = 512;
@@ -35,10 +35,10 @@ pub(crate) struct Entry {
     pub(crate) sum: String,
 }
 
-/// A tree of files in a staged tar. The caller removes the blob.
+/// A tree of files in a staged tar.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    pub(crate) blob: Arc<str>,
+    pub(crate) blob: Arc<BlobUse>,
     /// By path without slashes around it; the root is the empty path.
     pub(crate) entries: BTreeMap<String, Entry>,
 }
@@ -48,33 +48,28 @@ fn invalid(reason: impl std::fmt::Display) -> ApiError {
 }
 
 impl Source {
-    /// Stages a build context, unpacking gzip.
-    pub(crate) async fn context(host: &dyn Host, tar: docklab_api::ByteStream) -> ApiResult<Self> {
+    /// Stages a build context, unpacking it.
+    pub(crate) async fn context(engine: &Engine, tar: docklab_api::ByteStream) -> ApiResult<Self> {
         let tar = tar.map_err(|error| HostError::Other(error.message)).boxed();
-        Self::stage(host, gathered(plain(tar).await.api()?), None).await
+        Self::stage(engine, gathered(plain(tar).await.api()?), None).await
     }
 
     /// Stages a tar. With `parent` it is an archive of a part of a file system: names begin beneath `parent`, and the
     /// hashes are those of files on a disk instead of those of an archive's members.
-    pub(crate) async fn stage(host: &dyn Host, tar: ByteStream, parent: Option<&str>) -> ApiResult<Self> {
-        let blob = host.write_blob(None, tar).await.api()?;
-        let content = host.read_blob(&blob.digest, 0).await.api()?;
-        match scan(Cursor::new(content), parent).await {
-            Ok(entries) => Ok(Self { blob: blob.digest.into(), entries }),
-            Err(error) => {
-                host.remove_blob(&blob.digest).await.api()?;
-                Err(error)
-            }
-        }
+    pub(crate) async fn stage(engine: &Engine, tar: ByteStream, parent: Option<&str>) -> ApiResult<Self> {
+        let blob = engine.images.staged.write(&engine.host, tar).await.api()?;
+        let content = engine.host.read_blob(blob.digest(), 0).await.api()?;
+        Ok(Self { entries: scan(Cursor::new(content), parent).await?, blob: Arc::new(blob) })
     }
 
     /// A downloaded blob as a tree of one file.
-    pub(crate) fn of_blob(blob: docklab_host::Blob, name: &str) -> Self {
-        let mut entry = directory(blob.digest.trim_start_matches("sha256:").to_owned());
+    pub(crate) fn of_blob(blob: BlobUse, name: &str, mtime: u64) -> Self {
+        let mut entry = directory(blob.digest().trim_start_matches("sha256:").to_owned());
         entry.kind = FileKind::Regular;
         entry.mode = 0o600;
-        entry.size = blob.size;
-        Self { blob: blob.digest.into(), entries: BTreeMap::from([(name.to_owned(), entry)]) }
+        entry.mtime = mtime;
+        entry.size = blob.size();
+        Self { blob: Arc::new(blob), entries: BTreeMap::from([(name.to_owned(), entry)]) }
     }
 
     /// What a path is, its last link followed, with the path it leads to.
@@ -123,13 +118,18 @@ impl Source {
             .filter(|(path, _)| !path.is_empty())
     }
 
+    /// A file as a stream.
+    pub(crate) async fn open(&self, host: &dyn Host, entry: &Entry) -> ApiResult<ByteStream> {
+        Ok(crate::image::take(host.read_blob(self.blob.digest(), entry.offset).await.api()?, entry.size))
+    }
+
     /// A small file whole.
     pub(crate) async fn read(&self, host: &dyn Host, entry: &Entry) -> ApiResult<Vec<u8>> {
         const LIMIT: u64 = 64 << 20;
         if entry.size > LIMIT {
             return Err(invalid(format!("a file is larger than {LIMIT} bytes")));
         }
-        let mut cursor = Cursor::new(host.read_blob(&self.blob, entry.offset).await.api()?);
+        let mut cursor = Cursor::new(host.read_blob(self.blob.digest(), entry.offset).await.api()?);
         Ok(cursor.read(entry.size).await?.unwrap_or_default())
     }
 }
@@ -273,7 +273,8 @@ async fn scan(mut cursor: Cursor, parent: Option<&str>) -> ApiResult<BTreeMap<St
         let known = std::mem::take(&mut extension);
         let name = known.name.unwrap_or_else(|| text(header.path_bytes()));
         let Some((kind, tag)) = kind_of(header, &name) else {
-            cursor.skip(padded(size)).await?;
+            cursor.skip(size).await?;
+            cursor.skip_padding(size).await?;
             continue;
         };
         let mut path = cleaned(&name);
@@ -319,7 +320,7 @@ async fn scan(mut cursor: Cursor, parent: Option<&str>) -> ApiResult<BTreeMap<St
             hasher.update(&piece);
             left -= piece.len() as u64;
         }
-        cursor.skip(padded(size) - size).await?;
+        cursor.skip_padding(size).await?;
         entry.sum = hex::encode(hasher.finalize());
         if tag == b'1' {
             let target = cleaned(&entry.link);

@@ -6,7 +6,7 @@ use docklab_api::{
     ApiError, ApiResult, AttachContainer, ContainerApi, CreateContainer, StdStream, WaitCondition,
     models::{ContainerCreateBody, HealthConfig, HostConfig, ImageConfig},
 };
-use docklab_host::{FileKind, HttpRequest, Root};
+use docklab_host::{FileKind, Root};
 use futures::TryStreamExt;
 
 use super::{
@@ -114,7 +114,7 @@ impl Build {
             return Err(JobError { error: ApiError::system(message), code });
         }
         let layer = self.engine.host.commit(&id).await.api()?;
-        self.add(step, layer.map(|layer| (layer.diff_id, layer.size)), id).await
+        self.add(step, layer, id).await
     }
 
     /// Runs a container to its end with its output in the build's stream; the result is its exit code.
@@ -199,7 +199,6 @@ impl Build {
             let content = heredoc.content.clone().into_bytes();
             plan.write(&destination, &heredoc.name, 0o644, content).await.map_err(copying)?;
         }
-        self.blobs.extend(plan.blobs());
         let layer = self.layer(plan.files()).await?;
         self.add(step, layer, String::new()).await
     }
@@ -213,7 +212,11 @@ impl Build {
         };
         for written in &arguments.sources {
             if name == "ADD" && (written.starts_with("http://") || written.starts_with("https://")) {
-                picked.push(self.download(written, &arguments.destination).await.map_err(failed)?);
+                picked.push(
+                    self.download(written, &arguments.destination, arguments.checksum.as_deref())
+                        .await
+                        .map_err(failed)?,
+                );
             } else if let Some(chain) = &from {
                 let source = self.image_files(chain.as_deref(), written).await.map_err(failed)?;
                 picked.extend(copy::pick(&source, written, false, false).map_err(failed)?);
@@ -226,15 +229,24 @@ impl Build {
 
     /// The layers that `--from` means: a stage by number or name, or an image.
     async fn source_image(&self, from: &str) -> Result<Option<String>, JobError> {
-        let id = match from.parse::<usize>().ok().and_then(|index| self.stages.get(index)) {
-            Some((_, image)) => image.clone(),
-            None => self.base(from, None).await.map_err(|failure| JobError {
-                error: ApiError::new(
-                    failure.error.status,
-                    format!("invalid from flag value {from}: {}", failure.error.message),
-                ),
-                code: failure.code,
-            })?,
+        let wrong = |failure: JobError| JobError {
+            error: ApiError::new(
+                failure.error.status,
+                format!("invalid from flag value {from}: {}", failure.error.message),
+            ),
+            code: failure.code,
+        };
+        let named = self.stages.iter().any(|(name, _)| name.as_deref() == Some(&from.to_ascii_lowercase()));
+        let id = match from.parse::<usize>() {
+            Ok(index) if !named => match self.stages.get(index) {
+                Some((_, image)) => image.clone(),
+                None => {
+                    let current = index == self.stages.len();
+                    let reason = if current { "refers to current build stage" } else { "index out of bounds" };
+                    return Err(wrong(ApiError::invalid(reason).into()));
+                }
+            },
+            _ => self.base(from, None).await.map_err(wrong)?,
         };
         Ok(self.engine.images.get(&id).and_then(|image| image.chain_id().map(ToOwned::to_owned)))
     }
@@ -269,8 +281,7 @@ impl Build {
         }
         let parent = real.rsplit_once('/').map_or("", |(parent, _)| parent);
         let tar = host.archive(&root, &format!("/{real}")).await.api()?;
-        let mut source = Source::stage(&**host, tar, Some(parent)).await?;
-        self.blobs.push(Arc::clone(&source.blob));
+        let mut source = Source::stage(&self.engine, tar, Some(parent)).await?;
         if real != path {
             // The name that was written leads to what was found.
             let found = source.entries.get(&real).cloned();
@@ -284,42 +295,28 @@ impl Build {
     }
 
     /// A file from the network, as a source of one file.
-    async fn download(&mut self, url: &str, destination: &str) -> ApiResult<Picked> {
+    async fn download(&mut self, url: &str, destination: &str, checksum: Option<&str>) -> ApiResult<Picked> {
         let path = url.split(['?', '#']).next().unwrap_or(url);
         let path = path.split_once("://").map_or(path, |(_, rest)| rest);
         let name = path.split_once('/').map_or("", |(_, path)| path).rsplit('/').next().unwrap_or_default();
         if name.is_empty() && destination.ends_with('/') {
             return Err(ApiError::invalid(format!("cannot determine filename from url: {url}")));
         }
-        let mut target = url.to_owned();
-        for _ in 0..10 {
-            let headers = Vec::new();
-            let request = HttpRequest { method: "GET", url: target.clone(), headers, body: None, insecure: false };
-            let response = self.engine.host.http(request).await.api()?;
-            let header =
-                |name: &str| response.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-            if (300..400).contains(&response.status)
-                && let Some(location) = header("location")
-            {
-                target = if location.contains("://") {
-                    location
-                } else {
-                    let (scheme, rest) = target.split_once("://").unwrap_or(("https", &target));
-                    format!("{scheme}://{}{location}", rest.split('/').next().unwrap_or(rest))
-                };
-                continue;
-            }
-            if !(200..300).contains(&response.status) {
-                return Err(ApiError::system(format!("failed to GET {url} with status {}", response.status)));
-            }
-            let blob = self.engine.host.write_blob(None, response.body).await.api()?;
-            self.blobs.push(blob.digest.clone().into());
-            let source = Source::of_blob(blob, if name.is_empty() { "file" } else { name });
-            return copy::pick(&Arc::new(source), if name.is_empty() { "file" } else { name }, false, true)?
-                .pop()
-                .ok_or_else(|| ApiError::system(format!("nothing was downloaded from {url}")));
+        let response = self.engine.fetch(url).await?;
+        // A file without a date is as old as can be, so that it is the same whenever it is downloaded.
+        let changed = response.headers.iter().find(|(key, _)| key == "last-modified").and_then(|(_, date)| {
+            let zoned = jiff::fmt::rfc2822::DateTimeParser::new().parse_zoned(date).ok()?;
+            u64::try_from(zoned.timestamp().as_second()).ok()
+        });
+        let blob = self.engine.images.staged.write(&self.engine.host, response.body).await.api()?;
+        if let Some(wanted) = checksum.filter(|wanted| *wanted != blob.digest()) {
+            return Err(ApiError::system(format!("digest mismatch {}: {wanted}", blob.digest())));
         }
-        Err(ApiError::system(format!("stopped after 10 redirects: {url}")))
+        let name = if name.is_empty() { "file" } else { name };
+        let source = Arc::new(Source::of_blob(blob, name, changed.unwrap_or(0)));
+        copy::pick(&source, name, false, true)?
+            .pop()
+            .ok_or_else(|| ApiError::system(format!("nothing was downloaded from {url}")))
     }
 }
 

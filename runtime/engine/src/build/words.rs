@@ -2,6 +2,8 @@
 
 use docklab_api::{ApiError, ApiResult};
 
+use super::configure::quoted;
+
 /// Splits at blanks that are neither quoted nor escaped. Quotes and escapes stay.
 pub(crate) fn split(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
@@ -41,7 +43,7 @@ pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) fn expand(word: &str, escape: char, lookup: Lookup<'_>) -> ApiResult<String> {
     let letters: Vec<char> = word.chars().collect();
     let mut lexer = Lexer { letters: &letters, at: 0, escape, lookup };
-    lexer.until(None).map_err(|reason| ApiError::invalid(format!("failed to process \"{word}\": {reason}")))
+    lexer.until(None).map_err(|reason| ApiError::invalid(format!("failed to process {}: {reason}", quoted(word))))
 }
 
 /// As [`expand`]; the result is split at blanks that did not stand in quotes.
@@ -177,7 +179,8 @@ impl Lexer<'_> {
             return Err("syntax error: bad substitution".to_owned());
         }
         let value = (self.lookup)(&name);
-        let modifier = self.next().ok_or("syntax error: missing '}'")?;
+        // At the end Go reads the rune -1, which prints as the replacement character.
+        let modifier = self.next().unwrap_or('\u{fffd}');
         match modifier {
             '}' => Ok(value.unwrap_or_default()),
             ':' => {
@@ -317,7 +320,7 @@ mod tests {
     #[test]
     fn bad_expansions_say_why() {
         for (word, wanted) in [
-            ("${x", "failed to process \"${x\": syntax error: missing '}'"),
+            ("${x", "failed to process \"${x\": unsupported modifier (\u{fffd}) in substitution"),
             ("${x:z}", "failed to process \"${x:z}\": unsupported modifier (:z) in substitution"),
             ("${no:?gone}", "failed to process \"${no:?gone}\": no: gone"),
             ("'a", "failed to process \"'a\": unexpected end of statement while looking for matching single-quote"),

@@ -203,12 +203,8 @@ pub(crate) fn plan(
         add(parse_tmpfs(target, options)?)?;
     }
     for target in config.volumes.iter().flat_map(|volumes| volumes.keys()) {
-        if !target.starts_with('/') {
-            return Err(ApiError::invalid(format!(
-                "invalid mount config for type \"volume\": invalid mount path: '{target}' mount path must be absolute"
-            )));
-        }
-        let target = clean(target);
+        // A path without a slash at its start counts from the root, as in Docker.
+        let target = clean(&format!("/{}", target.trim_start_matches('/')));
         planned
             .entry(target.clone())
             .or_insert_with(|| Mountpoint { anonymous: true, ..blank(MountKind::Volume, &target) });

@@ -56,6 +56,10 @@ impl Engine {
             self.remove_anonymous_volumes(container).await;
         }
         container.progress.send_modify(|progress| progress.removed = true);
+        let image = container.read(|record| record.image_id.clone());
+        if let Err(error) = self.release_orphan(&image).await {
+            tracing::warn!(image, %error, "layers of a removed image stay");
+        }
         Ok(())
     }
 

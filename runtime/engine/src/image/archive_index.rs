@@ -1,22 +1,28 @@
 //! A staged tar and where each of its files lies, so that files can be read in any order and any number of times.
 
-use std::{collections::HashMap, io::Write as _};
+use std::collections::HashMap;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use docklab_api::{ApiError, ApiResult};
 use docklab_host::{ByteStream, Host, HostError};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::HostResultExt;
+use super::{BlobUse, decompress::plain};
+use crate::{Engine, HostResultExt};
 
 const BLOCK: u64 = 512;
 
-/// Files of a tar that the host has staged as a blob. The caller removes the blob.
+/// Files of a tar that the host has staged as a blob.
 #[derive(Debug)]
 pub(crate) struct ArchiveIndex {
-    pub(crate) blob: String,
+    blob: BlobUse,
     /// By cleaned path: offset and size in bytes. Links point to their target's place.
     files: HashMap<String, (u64, u64)>,
+}
+
+/// What ends too soon; Docker's text.
+fn unexpected_end() -> ApiError {
+    ApiError::invalid("unexpected EOF")
 }
 
 fn invalid(reason: impl std::fmt::Display) -> ApiError {
@@ -24,17 +30,12 @@ fn invalid(reason: impl std::fmt::Display) -> ApiError {
 }
 
 impl ArchiveIndex {
-    /// Stages `tar`, unpacking gzip, and reads its directory.
-    pub(crate) async fn stage(host: &dyn Host, tar: docklab_api::ByteStream) -> ApiResult<Self> {
+    /// Stages `tar`, unpacking it, and reads its directory.
+    pub(crate) async fn stage(engine: &Engine, tar: docklab_api::ByteStream) -> ApiResult<Self> {
         let tar = tar.map_err(|error| HostError::Other(error.message)).boxed();
-        let blob = host.write_blob(None, plain(tar).await.api()?).await.api()?;
-        match scan(host.read_blob(&blob.digest, 0).await.api()?).await {
-            Ok(files) => Ok(Self { blob: blob.digest, files }),
-            Err(error) => {
-                host.remove_blob(&blob.digest).await.api()?;
-                Err(error)
-            }
-        }
+        let blob = engine.images.staged.write(&engine.host, plain(tar).await.api()?).await.api()?;
+        let files = scan(engine.host.read_blob(blob.digest(), 0).await.api()?).await?;
+        Ok(Self { blob, files })
     }
 
     pub(crate) fn contains(&self, path: &str) -> bool {
@@ -44,7 +45,7 @@ impl ArchiveIndex {
     /// A file as a stream.
     pub(crate) async fn open(&self, host: &dyn Host, path: &str) -> ApiResult<ByteStream> {
         let (offset, size) = *self.files.get(path).ok_or_else(|| invalid(format!("{path} is missing")))?;
-        let content = host.read_blob(&self.blob, offset).await.api()?;
+        let content = host.read_blob(self.blob.digest(), offset).await.api()?;
         Ok(take(content, size))
     }
 
@@ -66,7 +67,7 @@ impl ArchiveIndex {
 }
 
 /// The first `size` bytes.
-fn take(content: ByteStream, size: u64) -> ByteStream {
+pub(crate) fn take(content: ByteStream, size: u64) -> ByteStream {
     stream::try_unfold((content, size), |(mut content, left)| async move {
         if left == 0 {
             return Ok(None);
@@ -77,68 +78,34 @@ fn take(content: ByteStream, size: u64) -> ByteStream {
                 let left = left - bytes.len() as u64;
                 Ok(Some((bytes, (content, left))))
             }
-            None => Err(HostError::InvalidTar("unexpected end".to_owned())),
+            None => Err(HostError::Other("unexpected EOF".to_owned())),
         }
     })
     .boxed()
-}
-
-/// Unpacks a stream that begins like gzip (RFC 1952); hands any other on as it is.
-pub(crate) async fn plain(mut tar: ByteStream) -> Result<ByteStream, HostError> {
-    let mut start = BytesMut::new();
-    while start.len() < 2 {
-        match tar.try_next().await? {
-            Some(bytes) => start.extend_from_slice(&bytes),
-            None => break,
-        }
-    }
-    let is_gzip = start.starts_with(&[0x1f, 0x8b]);
-    let whole = stream::once(futures::future::ok(start.freeze())).chain(tar).boxed();
-    if !is_gzip {
-        return Ok(whole);
-    }
-    let decoder = flate2::write::MultiGzDecoder::new(Vec::new());
-    let broken = |error: std::io::Error| HostError::InvalidTar(format!("gzip: {error}"));
-    Ok(stream::try_unfold(Some((whole, decoder)), move |state| async move {
-        let Some((mut whole, mut decoder)) = state else { return Ok(None) };
-        loop {
-            let next = whole.try_next().await?;
-            match &next {
-                Some(bytes) => decoder.write_all(bytes).map_err(broken)?,
-                None => decoder.try_finish().map_err(broken)?,
-            }
-            let ready = Bytes::from(std::mem::take(decoder.get_mut()));
-            if next.is_none() {
-                return Ok(Some((ready, None)));
-            }
-            if !ready.is_empty() {
-                return Ok(Some((ready, Some((whole, decoder)))));
-            }
-        }
-    })
-    .boxed())
 }
 
 /// Bytes of a stream with a position.
 pub(crate) struct Cursor {
     content: ByteStream,
     buffer: Bytes,
+    /// A stream that has ended must not be asked again.
+    ended: bool,
     pub(crate) position: u64,
 }
 
 impl Cursor {
     pub(crate) fn new(content: ByteStream) -> Self {
-        Self { content, buffer: Bytes::new(), position: 0 }
+        Self { content, buffer: Bytes::new(), ended: false, position: 0 }
     }
 
     async fn fill(&mut self) -> ApiResult<bool> {
-        while self.buffer.is_empty() {
+        while self.buffer.is_empty() && !self.ended {
             match self.content.try_next().await.api()? {
                 Some(bytes) => self.buffer = bytes,
-                None => return Ok(false),
+                None => self.ended = true,
             }
         }
-        Ok(true)
+        Ok(!self.buffer.is_empty())
     }
 
     /// Exactly `size` bytes, or `None` at the very end.
@@ -147,7 +114,7 @@ impl Cursor {
         let mut read = Vec::with_capacity(size);
         while read.len() < size {
             if !self.fill().await? {
-                return if read.is_empty() { Ok(None) } else { Err(invalid("unexpected end")) };
+                return if read.is_empty() { Ok(None) } else { Err(unexpected_end()) };
             }
             let piece = self.buffer.split_to(self.buffer.len().min(size - read.len()));
             read.extend_from_slice(&piece);
@@ -156,11 +123,24 @@ impl Cursor {
         Ok(Some(read))
     }
 
+    /// Skips what pads a member of `size` bytes. An archive may end in the middle of it: those that the docker command line
+    /// makes with a Dockerfile from elsewhere do.
+    pub(crate) async fn skip_padding(&mut self, size: u64) -> ApiResult<()> {
+        let mut left = usize::try_from(padding(size)).unwrap_or(0);
+        while left > 0 && self.fill().await? {
+            let step = self.buffer.len().min(left);
+            self.buffer.advance(step);
+            self.position += step as u64;
+            left -= step;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn skip(&mut self, mut size: u64) -> ApiResult<()> {
         self.position += size;
         while size > 0 {
             if !self.fill().await? {
-                return Err(invalid("unexpected end"));
+                return Err(unexpected_end());
             }
             let step = self.buffer.len().min(usize::try_from(size).unwrap_or(usize::MAX));
             self.buffer.advance(step);
@@ -168,6 +148,11 @@ impl Cursor {
         }
         Ok(())
     }
+}
+
+/// What a member's content is padded by.
+pub(crate) fn padding(size: u64) -> u64 {
+    padded(size) - size
 }
 
 pub(crate) fn padded(size: u64) -> u64 {
@@ -187,7 +172,7 @@ async fn scan(content: ByteStream) -> ApiResult<HashMap<String, (u64, u64)>> {
         let size = long_size.take().map_or_else(|| header.entry_size(), Ok).map_err(invalid)?;
         let kind = header.entry_type();
         if kind.is_gnu_longname() || kind.is_gnu_longlink() || kind.is_pax_local_extensions() {
-            let content = cursor.read(padded(size)).await?.ok_or_else(|| invalid("unexpected end"))?;
+            let content = cursor.read(padded(size)).await?.ok_or_else(unexpected_end)?;
             let content = &content[..usize::try_from(size).unwrap_or_default().min(content.len())];
             let text = String::from_utf8_lossy(content).trim_end_matches('\0').to_owned();
             if kind.is_gnu_longname() {
@@ -216,7 +201,8 @@ async fn scan(content: ByteStream) -> ApiResult<HashMap<String, (u64, u64)>> {
             let base = if kind.is_symlink() { name.rsplit_once('/').map_or("", |(parent, _)| parent) } else { "" };
             links.push((name.clone(), cleaned(&format!("{base}/{target}"))));
         }
-        cursor.skip(padded(size)).await?;
+        cursor.skip(size).await?;
+        cursor.skip_padding(size).await?;
     }
     for (name, target) in links {
         if let Some(place) = files.get(&target).copied() {

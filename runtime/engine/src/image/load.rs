@@ -1,14 +1,14 @@
 //! `docker load`: archives of `docker save` (the layout of 28 and the older one) and OCI image layouts.
 
-use std::sync::Arc;
-
 use docklab_api::{ApiError, ApiResult, ByteStream, MessageStream, Reference};
 use docklab_host::{Compression, Host};
+use futures::StreamExt;
 use serde::Deserialize;
 
 use super::{
     archive_index::ArchiveIndex,
     config::{ImageFile, chain_ids},
+    hold::Hold,
 };
 use crate::{Engine, HostResultExt, progress};
 
@@ -46,15 +46,18 @@ struct Manifest {
 
 impl Engine {
     pub(super) async fn load_archive(&self, tar: ByteStream) -> ApiResult<MessageStream> {
-        let host = Arc::clone(&self.host);
-        let archive = ArchiveIndex::stage(&*host, tar).await?;
+        let archive = ArchiveIndex::stage(self, tar).await;
         let engine = self.clone();
-        progress::run(&self.host, |progress| async move {
-            let loaded = engine.load_all(&archive, &progress).await;
-            engine.host.remove_blob(&archive.blob).await.api()?;
-            Ok(loaded?)
-        })
-        .await
+        let started =
+            progress::run(&self.host, |progress| async move { Ok(engine.load_all(&archive?, &progress).await?) });
+        // As in Docker the answer has begun by the time that the archive turns out to be bad.
+        match started.await {
+            Err(error) => {
+                let failure = docklab_api::ProgressMessage::failure(0, error.message);
+                Ok(futures::stream::once(futures::future::ok(failure)).boxed())
+            }
+            started => started,
+        }
     }
 
     async fn load_all(&self, archive: &ArchiveIndex, progress: &progress::Progress) -> ApiResult<()> {
@@ -84,7 +87,6 @@ impl Engine {
     }
 
     async fn load_one(&self, archive: &ArchiveIndex, image: &SavedImage) -> ApiResult<String> {
-        let _changing = self.images.changing.lock().await;
         let bytes = archive.read(&*self.host, &image.config).await?;
         let file = ImageFile::parse(&bytes)?;
         let wanted = &file.rootfs.diff_ids;
@@ -95,6 +97,23 @@ impl Engine {
                 image.layers.len()
             )));
         }
+        let hold = Hold::new(self, chain_ids(wanted));
+        match self.load_layers(archive, image, wanted).await {
+            Ok(sizes) => {
+                let _changing = self.images.changing.lock().await;
+                let added = self.images.add(&*self.host, bytes, sizes, None, false).await?;
+                hold.keep();
+                Ok(added.id.clone())
+            }
+            Err(error) => {
+                hold.give_up().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The layers that are not here yet; the sizes of all.
+    async fn load_layers(&self, archive: &ArchiveIndex, image: &SavedImage, wanted: &[String]) -> ApiResult<Vec<u64>> {
         let (mut sizes, mut parent) = (Vec::new(), None::<String>);
         for ((path, diff_id), chain) in image.layers.iter().zip(wanted).zip(chain_ids(wanted)) {
             if let Some(known) = self.host.layer(&chain).await.api()? {
@@ -103,13 +122,7 @@ impl Engine {
                 continue;
             }
             let start = archive.read_start(&*self.host, path).await?;
-            let compression = if start.starts_with(&[0x1f, 0x8b]) {
-                Compression::Gzip
-            } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-                Compression::Zstd
-            } else {
-                Compression::None
-            };
+            let compression = Compression::of(&start);
             let tar = archive.open(&*self.host, path).await?;
             let layer = self.host.unpack(parent.as_deref(), compression, tar).await.api()?;
             if layer.diff_id != *diff_id {
@@ -123,7 +136,7 @@ impl Engine {
             sizes.push(layer.size);
             parent = Some(layer.chain_id);
         }
-        Ok(self.images.add(&*self.host, bytes, sizes, None, false).await?.id.clone())
+        Ok(sizes)
     }
 }
 

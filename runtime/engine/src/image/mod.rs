@@ -3,7 +3,7 @@
 //! What the rest of the engine needs of images are the methods of [`ImageStore`] and [`Engine::commit_image`];
 //! what images need of containers is [`Engine::image_users`].
 
-use docklab_api::{ApiError, ApiResult, ImageApi, models};
+use docklab_api::{ApiResult, ImageApi, models};
 use docklab_host::UnpackedLayer;
 
 use crate::{Engine, ObjectKind};
@@ -11,15 +11,24 @@ use crate::{Engine, ObjectKind};
 mod archive_index;
 mod commit;
 mod config;
+mod decompress;
+mod fetch;
+mod hold;
+mod import;
 mod load;
 mod query;
 mod remove;
 mod save;
+mod staged;
 mod store;
 
-pub(crate) use archive_index::{Cursor, cleaned, padded, plain};
+pub(crate) use archive_index::{Cursor, cleaned, padded, take};
 pub(crate) use commit::{ChildImage, new_tag};
 pub(crate) use config::{Empty, History, ImageFile, RootFs, RunConfig, chain_ids, go_architecture};
+pub(crate) use decompress::plain;
+pub(crate) use fetch::drain;
+pub(crate) use hold::Hold;
+pub(crate) use staged::BlobUse;
 pub use store::ImageStore;
 pub(crate) use store::{Image, LayerSource};
 
@@ -98,10 +107,11 @@ impl ImageApi for Engine {
         body: Option<docklab_api::ByteStream>,
     ) -> ApiResult<docklab_api::MessageStream> {
         match body {
-            None => self.pull(options).await,
-            Some(_) => {
-                Err(ApiError::not_implemented("docker import is not supported yet; docker load reads saved images"))
+            None if options.from_src.as_deref().is_some_and(|source| !source.is_empty()) => {
+                self.import(options, None).await
             }
+            None => self.pull(options).await,
+            Some(body) => self.import(options, Some(body)).await,
         }
     }
     async fn push_image(&self, name: &str, options: docklab_api::PushImage) -> ApiResult<docklab_api::MessageStream> {

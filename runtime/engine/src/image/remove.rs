@@ -3,7 +3,7 @@
 use docklab_api::{ApiError, ApiResult, Filters, Reference, RemoveImage, models};
 
 use super::{query, store::Image};
-use crate::{Engine, HostResultExt, ObjectKind, short_id};
+use crate::{Engine, ObjectKind, short_id};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Soft {
@@ -114,8 +114,10 @@ impl Engine {
             self.images.remove(&*self.host, &image.id).await?;
             self.events.emit(ObjectKind::IMAGE, "delete", image.id.clone(), attributes);
             records.push(deleted(&image.id));
-            if !in_use {
-                for chain in self.release_layers(&image).await? {
+            if in_use {
+                self.orphan_layers(&image).await?;
+            } else {
+                for chain in self.remove_unused_layers(&image.chains).await? {
                     records.push(deleted(&chain));
                 }
             }
@@ -126,19 +128,6 @@ impl Engine {
             (force, quiet) = (false, true);
         }
         Ok(())
-    }
-
-    /// Removes the layers that no image has any more, top first; returns their chain IDs.
-    async fn release_layers(&self, image: &Image) -> ApiResult<Vec<String>> {
-        let mut removed = Vec::new();
-        for chain in image.chains.iter().rev() {
-            if self.images.uses_chain(chain) {
-                break;
-            }
-            self.host.remove_layer(chain).await.api()?;
-            removed.push(chain.clone());
-        }
-        Ok(removed)
     }
 
     fn removal_conflict(&self, image: &Image, soft: Soft) -> Option<Conflict> {

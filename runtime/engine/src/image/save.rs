@@ -7,7 +7,7 @@ use docklab_api::{ApiError, ApiResult, ByteStream, Reference};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
-use super::{config::sha256, store::Image};
+use super::{BlobUse, config::sha256, store::Image};
 use crate::{Engine, HostResultExt, api_error};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -18,9 +18,9 @@ const BLOCK: usize = 512;
 
 /// A file of the archive.
 enum Part {
+    Directory(&'static str),
     Bytes(String, Bytes),
-    /// A staged blob with its size.
-    Blob(String, String, u64),
+    Blob(String, BlobUse),
 }
 
 fn encoded(value: &serde_json::Value) -> Bytes {
@@ -36,7 +36,9 @@ fn tar_header(path: &str, size: u64) -> ApiResult<Bytes> {
     let mut header = tar::Header::new_gnu();
     header.set_path(path).map_err(failed)?;
     header.set_size(size);
-    header.set_mode(0o644);
+    let is_directory = path.ends_with('/');
+    header.set_entry_type(if is_directory { tar::EntryType::Directory } else { tar::EntryType::Regular });
+    header.set_mode(if is_directory { 0o755 } else { 0o644 });
     header.set_cksum();
     Ok(Bytes::copy_from_slice(header.as_bytes()))
 }
@@ -50,7 +52,10 @@ impl Engine {
     pub(super) async fn save_archive(&self, names: &[String]) -> ApiResult<ByteStream> {
         let mut wanted: Vec<(std::sync::Arc<Image>, Vec<Reference>)> = Vec::new();
         for name in names {
-            let (image, reference) = self.images.find(name)?;
+            let (image, reference) = self.images.find(name).map_err(|error| match error.status {
+                404 => ApiError::not_found(format!("No such image: {name}")),
+                _ => error,
+            })?;
             // A repository without a tag means all its tags; an ID none.
             let tags = match reference {
                 Some(reference) if name.contains(':') || reference.digest.is_some() => vec![reference],
@@ -64,7 +69,7 @@ impl Engine {
                 None => wanted.push((image, tags)),
             }
         }
-        let mut parts = Vec::new();
+        let mut parts = vec![Part::Directory("blobs/"), Part::Directory("blobs/sha256/")];
         let mut seen = BTreeSet::new();
         let (mut manifests, mut saved, mut repositories) =
             (Vec::new(), Vec::new(), BTreeMap::<String, BTreeMap<String, String>>::new());
@@ -72,10 +77,10 @@ impl Engine {
             let mut layers = Vec::new();
             for (diff_id, chain) in image.file.rootfs.diff_ids.iter().zip(&image.chains) {
                 let tar = self.host.export_layer(chain).await.api()?;
-                let blob = self.host.write_blob(None, tar).await.api()?;
-                layers.push(json!({ "mediaType": OCI_LAYER, "digest": diff_id, "size": blob.size }));
-                if seen.insert(blob.digest.clone()) {
-                    parts.push(Part::Blob(blob_path(diff_id), blob.digest, blob.size));
+                let blob = self.images.staged.write(&self.host, tar).await.api()?;
+                layers.push(json!({ "mediaType": OCI_LAYER, "digest": diff_id, "size": blob.size() }));
+                if seen.insert(blob.digest().to_owned()) {
+                    parts.push(Part::Blob(blob_path(diff_id), blob));
                 }
             }
             let config = json!({ "mediaType": OCI_CONFIG, "digest": image.id, "size": image.bytes.len() });
@@ -116,7 +121,7 @@ impl Engine {
         let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests });
         parts.push(Part::Bytes("index.json".to_owned(), encoded(&index)));
         parts.push(Part::Bytes("manifest.json".to_owned(), encoded(&json!(saved))));
-        parts.push(Part::Bytes("oci-layout".to_owned(), encoded(&json!({ "imageLayoutVersion": "1.0.0" }))));
+        parts.push(Part::Bytes("oci-layout".to_owned(), Bytes::from_static(br#"{"imageLayoutVersion": "1.0.0"}"#)));
         if !repositories.is_empty() {
             parts.push(Part::Bytes("repositories".to_owned(), encoded(&json!(repositories))));
         }
@@ -133,14 +138,16 @@ impl Engine {
             let host = std::sync::Arc::clone(&host);
             async move {
                 let file: ApiResult<ByteStream> = match part {
+                    Part::Directory(path) => Ok(stream::iter([tar_header(path, 0)]).boxed()),
                     Part::Bytes(path, content) => {
                         let size = content.len() as u64;
                         Ok(stream::iter([tar_header(&path, size), Ok(content), Ok(padding(size))]).boxed())
                     }
-                    Part::Blob(path, digest, size) => {
-                        let content = host.read_blob(&digest, 0).await.api()?.map_err(api_error).boxed();
+                    Part::Blob(path, blob) => {
+                        let size = blob.size();
+                        let content = host.read_blob(blob.digest(), 0).await.api()?.map_err(api_error).boxed();
                         let end = stream::once(async move {
-                            host.remove_blob(&digest).await.api()?;
+                            drop(blob);
                             Ok(padding(size))
                         });
                         Ok(stream::once(async move { tar_header(&path, size) }).chain(content).chain(end).boxed())

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     ResolvedImage,
     config::{ImageFile, chain_ids, sha256},
+    hold::{self, Orphan},
+    staged::Staged,
 };
 use crate::{HostResultExt, records};
 
@@ -78,6 +80,10 @@ struct State {
     references: BTreeMap<String, String>,
     sources: HashMap<String, Vec<LayerSource>>,
     tagged_at: HashMap<String, String>,
+    /// By image ID.
+    orphans: HashMap<String, Orphan>,
+    /// How many jobs need a chain.
+    held: HashMap<String, usize>,
 }
 
 /// The images of an engine.
@@ -86,6 +92,7 @@ pub struct ImageStore {
     /// Held by everything that adds or removes images, so that no layer goes while an image that needs it comes.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) pruning: tokio::sync::Mutex<()>,
+    pub(crate) staged: Arc<Staged>,
 }
 
 impl ImageStore {
@@ -120,10 +127,13 @@ impl ImageStore {
         }
         state.sources =
             records::load(host, SOURCES).await?.into_iter().map(|(key, list)| (prefixed(key), list)).collect();
+        state.orphans =
+            hold::load_orphans(host).await?.into_iter().map(|orphan| (orphan.image.clone(), orphan)).collect();
         Ok(Self {
             state: Mutex::new(state),
             changing: tokio::sync::Mutex::default(),
             pruning: tokio::sync::Mutex::default(),
+            staged: Arc::default(),
         })
     }
 
@@ -207,6 +217,13 @@ impl ImageStore {
         self.references(id).into_iter().filter(|reference| reference.digest.is_none()).collect()
     }
 
+    /// All tags of a repository, sorted.
+    pub(crate) fn tags_of_repository(&self, repository: &Reference) -> Vec<Reference> {
+        let names = self.state().references.keys().cloned().collect::<Vec<_>>();
+        let references = names.iter().filter_map(|name| Reference::parse(name).ok());
+        references.filter(|other| other.tag.is_some() && other.name() == repository.name()).collect()
+    }
+
     pub(crate) fn tagged_at(&self, id: &str) -> Option<String> {
         self.state().tagged_at.get(id).cloned()
     }
@@ -268,9 +285,43 @@ impl ImageStore {
         image.chains.iter().zip(&image.sizes).filter(|(chain, _)| used.contains(chain)).map(|(_, size)| size).sum()
     }
 
-    /// True when an image has this stack of layers.
+    /// True when an image, a container of a removed image or work under way has this stack of layers.
     pub(crate) fn uses_chain(&self, chain: &str) -> bool {
-        self.state().images.values().any(|image| image.chains.iter().any(|other| other == chain))
+        let state = self.state();
+        state.held.contains_key(chain)
+            || state.images.values().any(|image| image.chains.iter().any(|other| other == chain))
+            || state.orphans.values().any(|orphan| orphan.chains.iter().any(|other| other == chain))
+    }
+
+    pub(super) fn hold(&self, chains: &[String]) {
+        let mut state = self.state();
+        for chain in chains {
+            *state.held.entry(chain.clone()).or_default() += 1;
+        }
+    }
+
+    pub(super) fn release_hold(&self, chains: &[String]) {
+        let mut state = self.state();
+        for chain in chains {
+            if let Some(count) = state.held.get_mut(chain) {
+                *count -= 1;
+                if *count == 0 {
+                    state.held.remove(chain);
+                }
+            }
+        }
+    }
+
+    pub(super) fn set_orphan(&self, orphan: Orphan) {
+        self.state().orphans.insert(orphan.image.clone(), orphan);
+    }
+
+    pub(super) fn has_orphan(&self, image: &str) -> bool {
+        self.state().orphans.contains_key(image)
+    }
+
+    pub(super) fn take_orphan(&self, image: &str) -> Option<Orphan> {
+        self.state().orphans.remove(image)
     }
 
     /// Adds an image whose layers the host has. Adding it again changes nothing but `built_here` and the parent.

@@ -1,16 +1,18 @@
 //! HTTP to one repository of a registry: the ping, the token flow, redirects (OCI distribution specification, and
 //! distribution's token authentication).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use docklab_api::{ApiError, ApiResult, Reference, models::AuthConfig};
-use docklab_host::{ByteStream, Host, HttpRequest, HttpResponse};
+use docklab_api::{ApiError, Reference, models::AuthConfig};
+use docklab_host::{ByteStream, Host, HostError, HttpRequest, HttpResponse};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
+use jiff::Timestamp;
 
-use crate::HostResultExt;
+use super::{
+    auth::{Challenge, Credentials, Token, encoded},
+    refusal::{Attempt, Trouble, refusal},
+};
 
 /// The manifest types that the client understands, those of images first.
 pub(super) const MANIFEST_TYPES: &str = "application/vnd.docker.distribution.manifest.v2+json, \
@@ -19,6 +21,10 @@ pub(super) const MANIFEST_TYPES: &str = "application/vnd.docker.distribution.man
 const HUB: &str = "https://registry-1.docker.io";
 const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 const REDIRECTS: usize = 5;
+/// Tokens that are shown for one request, as long as they are refused.
+const TOKENS: usize = 2;
+/// Docker's words for a registry that asks for a password when there is none.
+pub(super) const NO_CREDENTIALS: &str = "no basic auth credentials";
 
 /// A connection, with what the registry wants to see of us.
 pub(crate) struct Client {
@@ -27,7 +33,26 @@ pub(crate) struct Client {
     base: String,
     /// The repository's path.
     path: String,
-    authorization: Option<String>,
+    /// `pull` or `pull,push`.
+    actions: String,
+    credentials: Credentials,
+    /// What the registry asked for when it was first spoken to.
+    challenge: Option<Challenge>,
+    /// A certificate of any kind will do: registries on this machine.
+    insecure: bool,
+    token: Mutex<Shown>,
+    fetching: tokio::sync::Mutex<()>,
+}
+
+/// What requests show to the registry.
+#[derive(Debug, Clone, Default)]
+struct Shown {
+    /// The value of the `Authorization` header.
+    header: Option<String>,
+    /// When a token ends.
+    until: Option<Timestamp>,
+    /// A refresh token that came with it.
+    refresh: Option<String>,
 }
 
 /// A request's method, address and content, ready to be sent more than once.
@@ -37,6 +62,12 @@ pub(super) struct Call {
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Bytes>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Client").field("base", &self.base).field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Call {
@@ -58,13 +89,13 @@ pub(super) fn header<'a>(response: &'a HttpResponse, name: &str) -> Option<&'a s
 }
 
 /// Reads a small body whole.
-pub(super) async fn text(response: HttpResponse) -> ApiResult<Bytes> {
+pub(super) async fn text(response: HttpResponse) -> Attempt<Bytes> {
     let mut all = Vec::new();
     let mut body = response.body;
-    while let Some(piece) = body.try_next().await.api()? {
+    while let Some(piece) = body.try_next().await? {
         all.extend_from_slice(&piece);
         if all.len() > MANIFEST_LIMIT {
-            return Err(ApiError::system("the registry's answer is larger than 4 MiB"));
+            return Err(ApiError::system("the registry's answer is larger than 4 MiB").into());
         }
     }
     Ok(all.into())
@@ -91,84 +122,166 @@ fn base_of(domain: &str, mirrors: &[(String, String)], reference: &Reference) ->
     format!("{}://{domain}", if local { "http" } else { "https" })
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Failures {
-    errors: Vec<Failure>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
 impl Client {
-    /// Pings the registry and gets what it asks for. `actions` is `pull` or `pull,push`.
+    /// Pings the registry. What it asks for is got when the first request needs it.
     pub(super) async fn connect(
         host: &Arc<dyn Host>,
         reference: &Reference,
         actions: &str,
         auth: Option<&AuthConfig>,
         mirrors: &[(String, String)],
-    ) -> ApiResult<Self> {
+    ) -> Attempt<Self> {
         let base = base_of(&reference.domain, mirrors, reference);
-        let mut client = Self { host: Arc::clone(host), base, path: reference.path.clone(), authorization: None };
-        let ping = client.send_to(format!("{}/v2/", client.base), &Call::new("GET", "")).await?;
+        let mut client = Self {
+            host: Arc::clone(host),
+            base,
+            path: reference.path.clone(),
+            actions: actions.to_owned(),
+            credentials: Credentials::of(auth),
+            challenge: None,
+            insecure: false,
+            token: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        };
+        let ping = client.ping().await?;
         if ping.status == 401 {
-            let challenge = header(&ping, "www-authenticate").unwrap_or_default().to_owned();
-            client.authorization = client.answer(&challenge, actions, auth).await?;
+            client.challenge = header(&ping, "www-authenticate").and_then(Challenge::parse);
         }
         Ok(client)
     }
 
-    /// What to send for a `WWW-Authenticate` challenge.
-    async fn answer(&self, challenge: &str, actions: &str, auth: Option<&AuthConfig>) -> ApiResult<Option<String>> {
-        let basic = auth.and_then(|auth| {
-            let (user, password) = (auth.username.as_deref()?, auth.password.as_deref().unwrap_or_default());
-            (!user.is_empty()).then(|| format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
-        });
-        let Some(parameters) = challenge.strip_prefix("Bearer ").or_else(|| challenge.strip_prefix("bearer ")) else {
-            return Ok(basic);
+    async fn ping(&mut self) -> Attempt<HttpResponse> {
+        let call = Call::new("GET", "/v2/");
+        let plain = self.exchange(self.url("/v2/"), &call, None, None).await;
+        let speaks_tls = match &plain {
+            // What Go's server answers to plain HTTP on a TLS port.
+            Ok(answer) => {
+                answer.status == 400
+                    && header(answer, "content-type").is_some_and(|kind| kind.starts_with("text/plain"))
+            }
+            Err(_) => false,
         };
-        let parameter = |name: &str| {
-            parameters.split(',').find_map(|pair| {
-                let (key, value) = pair.trim().split_once('=')?;
-                (key == name).then(|| value.trim_matches('"').to_owned())
-            })
-        };
-        let realm =
-            parameter("realm").ok_or_else(|| ApiError::system("the registry asks for a token and names no realm"))?;
-        let mut url = format!("{realm}?service={}", parameter("service").unwrap_or_default());
-        if !self.path.is_empty() {
-            url.push_str(&format!("&scope=repository:{}:{actions}", self.path));
+        match self.base.strip_prefix("http://") {
+            Some(place) if speaks_tls => {
+                self.base = format!("https://{place}");
+                self.insecure = true;
+                self.exchange(self.url("/v2/"), &call, None, None).await
+            }
+            _ => plain,
         }
-        let mut call = Call::new("GET", "");
-        if let Some(basic) = basic {
-            call = call.header("Authorization", basic);
-        }
-        let response = self.send_to(url, &call).await?;
-        if response.status != 200 {
-            return Err(refusal(
-                response.status,
-                &text(response).await?,
-                "unauthorized: incorrect username or password",
-            ));
-        }
-        let token: Token = serde_json::from_slice(&text(response).await?)
-            .map_err(|error| ApiError::system(format!("the registry's token could not be read: {error}")))?;
-        Ok(token.token.or(token.access_token).map(|token| format!("Bearer {token}")))
     }
 
-    /// Sends a request about the repository. Any status is an answer.
-    pub(super) async fn send(&self, call: &Call) -> ApiResult<HttpResponse> {
-        self.send_to(self.url(&call.target), call).await
+    /// The refresh token that the registry's token server gave (`docker login` keeps it instead of the password).
+    pub(super) fn identity(&self) -> Option<String> {
+        self.shown().refresh
+    }
+
+    fn shown(&self) -> Shown {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The header to send now. `stale` is one that the registry has refused.
+    async fn authorization(&self, stale: Option<&str>) -> Attempt<Option<String>> {
+        if let Some(token) = &self.credentials.registry {
+            return Ok(Some(format!("Bearer {token}")));
+        }
+        let (realm, service) = match &self.challenge {
+            None => return Ok(None),
+            Some(Challenge::Basic) => {
+                let header = self.credentials.header();
+                return header.map(Some).ok_or_else(|| ApiError::system(NO_CREDENTIALS).into());
+            }
+            Some(Challenge::Bearer { realm, service }) => (realm, service),
+        };
+        let shown = self.shown();
+        let is_good = shown.until.is_some_and(|until| self.host.now() < until);
+        if is_good && shown.header.as_deref() != stale && shown.header.is_some() {
+            return Ok(shown.header);
+        }
+        // One at a time: requests that were refused together all want the same.
+        let _fetching = self.fetching.lock().await;
+        let shown = self.shown();
+        if shown.header.is_some() && shown.header.as_deref() != stale {
+            return Ok(shown.header);
+        }
+        let token = self.fetch_token(realm, service).await?;
+        let value = token
+            .value()
+            .ok_or_else(|| ApiError::system("authorization server did not include a token in the response"))?;
+        // A little early, so that no request meets the very end.
+        let length = jiff::SignedDuration::from_secs(i64::try_from(token.lifetime()).unwrap_or(60) - 10);
+        let new = Shown {
+            header: Some(format!("Bearer {value}")),
+            until: self.host.now().checked_add(length).ok(),
+            refresh: token.refresh(),
+        };
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        Ok(new.header)
+    }
+
+    async fn fetch_token(&self, realm: &str, service: &str) -> Attempt<Token> {
+        let scope = (!self.path.is_empty()).then(|| format!("repository:{}:{}", self.path, self.actions));
+        let call = match &self.credentials.identity {
+            // RFC 6749, section 6.
+            Some(identity) => {
+                let mut form = format!(
+                    "grant_type=refresh_token&refresh_token={}&service={}&client_id=docker",
+                    encoded(identity),
+                    encoded(service)
+                );
+                if let Some(scope) = scope {
+                    form.push_str(&format!("&scope={}", encoded(&scope)));
+                }
+                Call::new("POST", realm).header("Content-Type", "application/x-www-form-urlencoded").body(form.into())
+            }
+            None => {
+                let mut url =
+                    format!("{realm}{}service={}", if realm.contains('?') { '&' } else { '?' }, encoded(service));
+                if let Some(scope) = scope {
+                    url.push_str(&format!("&scope={}", encoded(&scope)));
+                } else {
+                    // A login: it may get a token in place of the password.
+                    url.push_str("&offline_token=true&client_id=docker");
+                }
+                if let Some(user) = self.credentials.user() {
+                    url.push_str(&format!("&account={}", encoded(user)));
+                }
+                Call::new("GET", url)
+            }
+        };
+        let basic = self.credentials.header().filter(|_| self.credentials.identity.is_none());
+        let response = self.exchange(call.target.clone(), &call, None, basic.as_deref()).await?;
+        if response.status != 200 {
+            return Err(refusal(response).await);
+        }
+        serde_json::from_slice(&text(response).await?)
+            .map_err(|error| ApiError::system(format!("unable to decode token response: {error}")).into())
+    }
+
+    /// Sends a request about the repository. Any status is an answer; a token that ended on the way is got anew.
+    pub(super) async fn send(&self, call: &Call) -> Attempt<HttpResponse> {
+        let url = self.url(&call.target);
+        let failed = |trouble: Trouble| self.named(call.method, &url, trouble);
+        let mut shown = self.authorization(None).await.map_err(failed)?;
+        for _ in 0..TOKENS {
+            let response = self.exchange(url.clone(), call, None, shown.as_deref()).await?;
+            if response.status != 401 || !matches!(self.challenge, Some(Challenge::Bearer { .. })) {
+                return Ok(response);
+            }
+            shown = self.authorization(shown.as_deref()).await.map_err(failed)?;
+        }
+        self.exchange(url.clone(), call, None, shown.as_deref()).await
+    }
+
+    /// What could not be shown is told with the request it was for, as Go's HTTP client does.
+    fn named(&self, method: &str, url: &str, mut trouble: Trouble) -> Trouble {
+        if trouble.error.message.starts_with("Get \"") || trouble.error.message.starts_with("Post \"") {
+            return trouble;
+        }
+        let lower = method.to_ascii_lowercase();
+        let verb: String = lower.chars().take(1).flat_map(char::to_uppercase).chain(lower.chars().skip(1)).collect();
+        trouble.error.message = format!("{verb} \"{url}\": {}", trouble.error.message);
+        trouble
     }
 
     pub(super) fn url(&self, target: &str) -> String {
@@ -181,57 +294,85 @@ impl Client {
         }
     }
 
-    async fn send_to(&self, url: String, call: &Call) -> ApiResult<HttpResponse> {
-        let body = call.body.clone();
-        self.exchange(url, call.method, &call.headers, move || {
-            body.clone().map(|body| (Some(body.len() as u64), stream::once(async move { Ok(body) }).boxed()))
-        })
-        .await
-    }
-
-    /// Sends a stream of known length.
-    pub(super) async fn upload(&self, call: &Call, length: u64, content: ByteStream) -> ApiResult<HttpResponse> {
-        let mut content = Some(content);
-        self.exchange(self.url(&call.target), call.method, &call.headers, move || {
-            content.take().map(|content| (Some(length), content))
-        })
-        .await
+    /// Sends a stream of known length. It can be sent once only: with an old token it is refused before it is read.
+    pub(super) async fn upload(&self, call: &Call, length: u64, content: ByteStream) -> Attempt<HttpResponse> {
+        let url = self.url(&call.target);
+        let shown = self.authorization(None).await.map_err(|trouble| self.named(call.method, &url, trouble))?;
+        self.exchange(url, call, Some((length, content)), shown.as_deref()).await
     }
 
     async fn exchange(
         &self,
         mut url: String,
-        method: &'static str,
-        headers: &[(String, String)],
-        mut body: impl FnMut() -> Option<(Option<u64>, ByteStream)>,
-    ) -> ApiResult<HttpResponse> {
+        call: &Call,
+        mut content: Option<(u64, ByteStream)>,
+        authorization: Option<&str>,
+    ) -> Attempt<HttpResponse> {
+        let asked = url.clone();
         for _ in 0..=REDIRECTS {
-            let mut headers = headers.to_vec();
-            // Another host than the registry (a blob's storage) must not see the token.
-            let is_ours = url.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with('/'));
-            if let Some(authorization) = self.authorization.as_ref().filter(|_| is_ours) {
-                headers.push(("Authorization".to_owned(), authorization.clone()));
+            let mut headers = call.headers.clone();
+            // Another host than the one that was asked (a blob's storage) must not see the token.
+            if let Some(authorization) = authorization.filter(|_| origin(&url) == origin(&asked)) {
+                headers.push(("Authorization".to_owned(), authorization.to_owned()));
             }
-            let request = HttpRequest { method, url: url.clone(), headers, body: body(), insecure: false };
-            let response = self.host.http(request).await.api()?;
+            let body = match (content.take(), &call.body) {
+                (Some((length, content)), _) => Some((Some(length), content)),
+                (None, Some(bytes)) => {
+                    let bytes = bytes.clone();
+                    Some((Some(bytes.len() as u64), stream::once(async move { Ok(bytes) }).boxed()))
+                }
+                (None, None) => None,
+            };
+            let request = HttpRequest { method: call.method, url: url.clone(), headers, body, insecure: self.insecure };
+            let response = self.host.http(request).await?;
             match (response.status, header(&response, "location")) {
-                (301 | 302 | 303 | 307 | 308, Some(location)) => url = self.url(location),
+                (301 | 302 | 303 | 307 | 308, Some(location)) => url = joined(&url, location),
                 _ => return Ok(response),
             }
         }
-        Err(ApiError::system(format!("Get \"{url}\": stopped after {REDIRECTS} redirects")))
+        let cause = format!("Get \"{url}\": stopped after {REDIRECTS} redirects");
+        Err(HostError::Other(cause).into())
     }
 }
 
-/// A registry's own words for a refusal: `code: message`, lower case as Docker prints them.
-pub(super) fn refusal(status: u16, body: &[u8], otherwise: &str) -> ApiError {
-    let words = serde_json::from_slice::<Failures>(body).ok().and_then(|failures| failures.errors.into_iter().next());
-    let message = match words {
-        Some(Failure { code, message }) => {
-            let code = code.to_lowercase().replace('_', " ");
-            if code == "toomanyrequests" { format!("toomanyrequests: {message}") } else { format!("{code}: {message}") }
+/// Scheme and authority of a URL.
+fn origin(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    url[start..].find('/').map_or(url, |end| &url[..start + end])
+}
+
+/// A redirect's target from where it was given (RFC 3986, section 5.2, for what servers send).
+pub(crate) fn joined(url: &str, location: &str) -> String {
+    if location.contains("://") {
+        return location.to_owned();
+    }
+    if let Some(place) = location.strip_prefix("//") {
+        let scheme = url.split_once("://").map_or("https", |(scheme, _)| scheme);
+        return format!("{scheme}://{place}");
+    }
+    if location.starts_with('/') {
+        return format!("{}{location}", origin(url));
+    }
+    let base = url.split(['?', '#']).next().unwrap_or(url);
+    let directory = base.rfind('/').filter(|at| *at >= origin(url).len()).map_or(base, |at| &base[..at]);
+    format!("{directory}/{location}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_are_relative_to_what_redirects() {
+        let url = "https://registry.example:5000/v2/a/blobs/x?y=1";
+        assert_eq!(origin(url), "https://registry.example:5000");
+        for (location, wanted) in [
+            ("https://storage.example/x", "https://storage.example/x"),
+            ("//storage.example/x", "https://storage.example/x"),
+            ("/other", "https://registry.example:5000/other"),
+            ("other?z", "https://registry.example:5000/v2/a/blobs/other?z"),
+        ] {
+            assert_eq!(joined(url, location), wanted);
         }
-        None => otherwise.to_owned(),
-    };
-    ApiError::new(if status == 404 || status == 401 || status == 403 { status } else { 500 }, message)
+    }
 }

@@ -1,8 +1,13 @@
-//! The registry client.
+//! The registry client: pull, push, login and a look at what a registry has (distribution specification).
 
+mod auth;
 mod client;
+mod download;
+mod manifest;
+mod platform;
 mod pull;
 mod push;
+mod refusal;
 
 use docklab_api::{
     ApiError, ApiResult, Reference,
@@ -10,10 +15,19 @@ use docklab_api::{
 };
 
 use crate::Engine;
-use client::{Call, Client, MANIFEST_TYPES, header, text};
+pub(crate) use client::joined;
+use client::{Call, Client, MANIFEST_TYPES, header};
+pub(crate) use platform::Platform;
+use refusal::Trouble;
+pub(crate) use refusal::reason;
 
 /// Docker Hub's name in `config.json` and in login requests.
 const HUB_INDEX: &str = "index.docker.io";
+
+/// Go's `%q`.
+fn quoted(text: &str) -> String {
+    crate::build::quoted(text)
+}
 
 /// Checks credentials against their registry (`POST /auth`).
 pub(crate) async fn login(engine: &Engine, auth: models::AuthConfig) -> ApiResult<models::SystemAuthResponse> {
@@ -22,27 +36,22 @@ pub(crate) async fn login(engine: &Engine, auth: models::AuthConfig) -> ApiResul
     let domain = domain.split('/').next().filter(|domain| !domain.is_empty() && *domain != HUB_INDEX);
     let reference =
         Reference { domain: domain.unwrap_or("docker.io").to_owned(), path: String::new(), tag: None, digest: None };
-    let client = Client::connect(&engine.host, &reference, "", Some(&auth), &engine.options.mirrors)
-        .await
-        .map_err(|error| if error.status == 401 { wrong_password(&reference.domain, &error) } else { error })?;
-    let answer = client.send(&Call::new("GET", "/v2/")).await?;
-    match answer.status {
-        200 => {
-            Ok(models::SystemAuthResponse { status: "Login Succeeded".to_owned(), identity_token: Some(String::new()) })
-        }
-        401 | 403 => {
-            let error = ApiError::unauthorized("unauthorized: incorrect username or password");
-            Err(wrong_password(client.url("/v2/").as_str(), &error))
-        }
-        status => {
-            Err(ApiError::system(format!("login attempt to {} failed with status: {status}", client.url("/v2/"))))
-        }
+    let client = Client::connect(&engine.host, &reference, "", Some(&auth), &engine.options.mirrors).await?;
+    // A token server that does not know the user refuses by itself, with its own words.
+    let refused = |trouble: Trouble| match trouble.is("UNAUTHORIZED") {
+        true => ApiError::unauthorized(trouble.error.message),
+        false => trouble.error,
+    };
+    let answer = client.send(&Call::new("GET", "/v2/")).await.map_err(refused)?;
+    if answer.status != 200 {
+        let (url, status) = (client.url("/v2/"), answer.status);
+        return Err(ApiError::system(format!(
+            "login attempt to {url} failed with status: {status} {}",
+            reason(status)
+        )));
     }
-}
-
-fn wrong_password(place: &str, error: &ApiError) -> ApiError {
-    let url = if place.starts_with("http") { place.to_owned() } else { format!("https://{place}/v2/") };
-    ApiError::unauthorized(format!("Get \"{url}\": {}", error.message))
+    let identity = client.identity().unwrap_or_default();
+    Ok(models::SystemAuthResponse { status: "Login Succeeded".to_owned(), identity_token: Some(identity) })
 }
 
 impl Engine {
@@ -56,7 +65,7 @@ impl Engine {
             Reference::parse(name).map_err(|error| ApiError::invalid(error.to_string()))?.with_default_tag();
         let client = Client::connect(&self.host, &reference, "pull", auth.as_ref(), &self.options.mirrors).await?;
         let wanted = reference.digest.clone().or_else(|| reference.tag.clone()).unwrap_or_default();
-        let (manifest, digest) = pull::fetch_manifest(&client, &reference, &wanted).await?;
+        let (manifest, digest) = manifest::fetch_manifest(&client, &reference, &wanted).await?;
         let call = Call::new("HEAD", format!("manifests/{wanted}")).header("Accept", MANIFEST_TYPES);
         let head = client.send(&call).await?;
         let media_type = header(&head, "content-type").map(ToOwned::to_owned);
@@ -71,8 +80,7 @@ impl Engine {
             });
         }
         if let Some(config) = &manifest.config {
-            let bytes = text(client.send(&Call::new("GET", format!("blobs/{}", config.digest))).await?).await?;
-            let file = crate::image::ImageFile::parse(&bytes)?;
+            let (_, file) = manifest::fetch_config(&client, &reference, config).await?;
             platforms.push(OciPlatform {
                 architecture: Some(file.architecture),
                 os: Some(file.os),

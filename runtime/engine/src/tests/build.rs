@@ -440,14 +440,77 @@ fn add_extracts_archives_and_copy_does_not() {
 }
 
 #[test]
-fn a_build_from_a_url_is_refused_with_what_to_do() {
+fn a_build_from_a_repository_is_refused_with_what_to_do() {
     let lab = Lab::new();
     let options = BuildImage { remote: Some("https://example.com/x.git".to_owned()), ..Lab::options() };
     let text = lab.raw("FROM alpine", &[], options);
     assert_eq!(
         text,
-        "501 this engine cannot fetch the build context https://example.com/x.git: download it and pass its directory"
+        "500 failed to init repo: exec: \"git\": executable file not found in $PATH: this engine fetches no repositories; clone \
+         https://example.com/x.git and build its directory"
     );
+}
+
+/// Serves files by path.
+struct Files(Vec<(&'static str, Bytes)>);
+
+#[async_trait::async_trait]
+impl docklab_sim::WebServer for Files {
+    async fn answer(&self, request: docklab_sim::Request) -> docklab_sim::Reply {
+        match self.0.iter().find(|(path, _)| *path == request.path) {
+            Some((_, content)) => docklab_sim::Reply::text(200, "application/octet-stream", content.clone()),
+            None if request.path == "/moved" => docklab_sim::Reply {
+                status: 302,
+                headers: vec![("Location".to_owned(), "/Dockerfile".to_owned())],
+                body: Bytes::new(),
+            },
+            None => docklab_sim::Reply::text(404, "text/plain", "no such file\n"),
+        }
+    }
+}
+
+#[test]
+fn a_url_is_a_dockerfile_or_an_archive() {
+    let lab = Lab::new();
+    let archive = context(&[("Dockerfile", "FROM alpine\nCOPY a /from-archive", 0o644, 1), ("a", "1", 0o644, 1)]);
+    lab.world.add_web_server(
+        "files.example",
+        std::sync::Arc::new(Files(vec![
+            ("/Dockerfile", Bytes::from_static(b"FROM alpine\nRUN echo hello\n")),
+            ("/context.tar", archive),
+        ])),
+    );
+    let build = |path: &str| {
+        let options = BuildImage { remote: Some(format!("https://files.example{path}")), ..Lab::options() };
+        lab.raw("", &[], options)
+    };
+    for path in ["/Dockerfile", "/moved"] {
+        let text = build(path);
+        assert!(text.contains("Step 2/2 : RUN echo hello") && text.contains("Successfully tagged"), "{text}");
+    }
+    assert!(build("/context.tar").contains("Successfully tagged"));
+    assert_eq!(lab.read("app", "/from-archive").as_deref(), Some("1"));
+    assert_eq!(
+        build("/nosuch"),
+        "404 failed to GET https://files.example/nosuch with status 404 Not Found: no such file"
+    );
+}
+
+#[test]
+fn add_checks_and_dates_what_it_downloads() {
+    let lab = Lab::new();
+    lab.world.add_web_server("files.example", std::sync::Arc::new(Files(vec![("/data", Bytes::from_static(b"x"))])));
+    let add = |sum: &str| {
+        lab.build(&format!("FROM alpine\nADD --checksum=sha256:{sum} https://files.example/data /data"), &[])
+    };
+    let good = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    assert!(add(good).contains("Successfully tagged"));
+    assert_eq!(lab.read("app", "/data").as_deref(), Some("x"));
+    let text = add(&"0".repeat(64));
+    assert!(text.contains("ADD failed: digest mismatch"), "{text}");
+    let text = lab.build("FROM alpine\nADD https://files.example/nosuch /data", &[]);
+    let wanted = "ADD failed: failed to GET https://files.example/nosuch with status 404 Not Found: no such file";
+    assert!(text.contains(wanted), "{text}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Lab {
 }
 
 #[test]
-fn a_pull_tells_of_every_layer_and_a_second_one_finds_them() {
+fn a_pull_tells_of_every_layer_and_a_second_one_of_none() {
     let lab = Lab::new();
     let first = lab.pull("alpine", "latest");
     assert_eq!(first.first().map(String::as_str), Some("latest: Pulling from library/alpine"));
@@ -83,7 +83,8 @@ fn a_pull_tells_of_every_layer_and_a_second_one_finds_them() {
     assert_eq!(count(&first, ": Pulling fs layer"), count(&first, ": Pull complete"));
 
     let second = lab.pull("alpine", "latest");
-    assert_eq!(count(&second, ": Already exists"), count(&first, ": Pull complete"));
+    // The image is here: Docker does not look at its layers.
+    assert_eq!(second.len(), 3, "{second:?}");
     assert_eq!(second.last().map(String::as_str), Some("Status: Image is up to date for alpine:latest"));
 }
 

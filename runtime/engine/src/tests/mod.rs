@@ -7,6 +7,7 @@ mod fake;
 mod images;
 mod managers;
 mod networks;
+mod registry;
 mod swarm;
 
 use std::sync::Arc;

@@ -23,12 +23,11 @@ pub(crate) struct Blobs {
 }
 
 impl Blobs {
-    /// Opens the store at `root`; half-written blobs of an earlier engine go.
+    /// Opens the store at `root`. Blobs belong to work under way: those of an earlier engine go.
     pub(crate) fn open(root: &Path) -> HostResult<Self> {
-        let temporary = root.join("tmp");
-        ignore_missing(fs::remove_dir_all(&temporary))
-            .map_err(|error| io_error(format!("clear {}", temporary.display()), error))?;
-        create_directory(&temporary)?;
+        ignore_missing(fs::remove_dir_all(root))
+            .map_err(|error| io_error(format!("clear {}", root.display()), error))?;
+        create_directory(&root.join("tmp"))?;
         create_directory(&root.join("sha256"))?;
         Ok(Self { root: root.to_path_buf(), next: AtomicU64::new(0) })
     }

@@ -82,7 +82,7 @@ impl Parts {
         &self,
         parent: Option<&str>,
         compression: Compression,
-        tar: impl Read + 'static,
+        tar: impl Read + Send + 'static,
     ) -> HostResult<UnpackedLayer> {
         let beneath = self.store.directories(parent)?;
         let temporary = self.store.temporary()?;
@@ -92,7 +92,7 @@ impl Parts {
             store::same_root(top, &diff)?;
         }
         let stack = Stack::open(std::iter::once(&diff).chain(&beneath))?;
-        let (recorder, reader) = Recorder::new(decompress(compression, tar)?, &temporary.path)?;
+        let (recorder, reader) = Recorder::new(decompress(compression, tar), &temporary.path)?;
         let extraction = Extraction::new(stack, Meaning::Layer, PathBuf::new());
         let (size, recorder) = extraction.record(recorder, temporary.path.clone()).run(reader)?;
         let recorder = recorder.ok_or_else(|| HostError::Other("unpack layer: no records".to_owned()))?;

@@ -41,20 +41,12 @@ impl Read for StreamReader {
 }
 
 /// Undoes a layer blob's compression.
-pub(crate) fn decompress(compression: Compression, reader: impl Read + 'static) -> HostResult<Box<dyn Read>> {
-    Ok(match compression {
-        Compression::None => Box::new(io::BufReader::with_capacity(CHUNK, reader)),
-        // Several members one after the other are one stream (pigz, estargz).
-        Compression::Gzip => Box::new(io::BufReader::with_capacity(
-            CHUNK,
-            flate2::bufread::MultiGzDecoder::new(io::BufReader::with_capacity(CHUNK, reader)),
-        )),
-        Compression::Zstd => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(io::BufReader::with_capacity(CHUNK, reader))
-                .map_err(|error| HostError::InvalidTar(format!("zstd: {error}")))?;
-            Box::new(io::BufReader::with_capacity(CHUNK, decoder))
-        }
-    })
+pub(crate) fn decompress(compression: Compression, reader: impl Read + Send + 'static) -> Box<dyn Read> {
+    let reader = io::BufReader::with_capacity(CHUNK, reader);
+    match compression {
+        Compression::None => Box::new(reader),
+        compression => Box::new(io::BufReader::with_capacity(CHUNK, compression.decoder(reader))),
+    }
 }
 
 /// Collects what is written into chunks and hands them to an asynchronous reader; blocks while that one is behind.

@@ -6,7 +6,7 @@ mod tree;
 mod view;
 
 pub(crate) use store::{Layer, LayerStore};
-pub(crate) use tarball::{Item, digest, gunzip, gzip, read as read_tar, write as write_tar};
+pub(crate) use tarball::{Item, decompressed, digest, gzip, read as read_tar, write as write_tar};
 pub use tree::{Content, Entry};
 pub(crate) use tree::{Tree, parent};
 pub use view::{FileError, View};

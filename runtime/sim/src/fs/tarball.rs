@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use docklab_host::{HostError, HostResult};
+use docklab_host::{Compression, HostError, HostResult};
 
 use super::tree::{Content, Entry};
 
@@ -142,11 +142,12 @@ pub(crate) fn gzip(bytes: &[u8]) -> HostResult<Vec<u8>> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(|cause| HostError::other("gzip", cause))
 }
 
-pub(crate) fn gunzip(bytes: &[u8]) -> HostResult<Bytes> {
+pub(crate) fn decompressed(compression: Compression, bytes: &[u8]) -> HostResult<Bytes> {
     let mut plain = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes)
+    compression
+        .decoder(bytes)
         .read_to_end(&mut plain)
-        .map_err(|cause| HostError::InvalidTar(format!("gzip: {cause}")))?;
+        .map_err(|cause| HostError::InvalidTar(format!("{compression:?}: {cause}")))?;
     Ok(plain.into())
 }
 

@@ -13,7 +13,10 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::SimHost;
 use crate::{
-    fs::{Content, Entry, FileError, Item, Layer, Tree, View, digest, gunzip, gzip, join, parent, read_tar, write_tar},
+    fs::{
+        Content, Entry, FileError, Item, Layer, Tree, View, decompressed, digest, gzip, join, parent, read_tar,
+        write_tar,
+    },
     node::Rootfs,
     world::lock,
 };
@@ -116,12 +119,7 @@ impl Layers for SimHost {
         let bytes = collect(tar).await?;
         let bytes = match compression {
             Compression::None => bytes,
-            Compression::Gzip => gunzip(&bytes)?,
-            Compression::Zstd => {
-                return Err(HostError::Unsupported(
-                    "the simulator cannot read zstd layers; push the image with gzip layers".into(),
-                ));
-            }
+            compression => decompressed(compression, &bytes)?,
         };
         if let Some(parent) = parent {
             self.known(parent)?;

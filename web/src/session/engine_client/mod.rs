@@ -9,7 +9,7 @@ mod system;
 
 use bytes::Bytes;
 use docklab_api::{
-    CLIENT_API_VERSION, ApiError, ApiResult, ByteStream, MessageStream, OutputChunk, OutputStream, wire::FrameDecoder,
+    ApiError, ApiResult, ByteStream, CLIENT_API_VERSION, MessageStream, OutputChunk, OutputStream, wire::FrameDecoder,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Serialize, de::DeserializeOwned};
