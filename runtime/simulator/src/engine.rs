@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use docklab_api::{
-    ApiError, ApiResult, AttachContainer, Attached, BuildImage, ByteStream, CommitContainer, ContainerApi,
+    Activity, ApiError, ApiResult, AttachContainer, Attached, BuildImage, ByteStream, CommitContainer, ContainerApi,
     CreateContainer, CreateImage, Events, ExecApi, Filters, ImageApi, ListContainers, ListImages, ListServices, Logs,
     MessageStream, NetworkApi, OutputStream, PathStat, Ping, PushImage, RaftStatus, RemoveContainer, RemoveImage,
     StateChange, StopContainer, SwarmApi, SystemApi, UpdateService, UpdateSwarm, VolumeApi, WaitCondition,
@@ -151,6 +151,11 @@ impl SystemApi for NodeEngine {
         let events = engine.events(options).await?.take_until(off);
         let end = stream::once(futures::future::ready(Err(self.unreachable())));
         Ok(if is_open { events.chain(end).boxed() } else { events.boxed() })
+    }
+    async fn activity(&self) -> ApiResult<BoxStream<'static, ApiResult<Activity>>> {
+        let (engine, off) = self.engine().await?;
+        let end = stream::once(futures::future::ready(Err(self.unreachable())));
+        Ok(engine.activity().await?.take_until(off).chain(end).boxed())
     }
     async fn disk_usage(&self) -> ApiResult<SystemDataUsageResponse> {
         self.engine().await?.0.disk_usage().await

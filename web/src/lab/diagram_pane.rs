@@ -82,7 +82,7 @@ pub(super) fn DiagramPane(props: &DiagramPaneProps) -> Html {
                 { match (shown, view, *as_table) {
                     (_, None, _) => html! { <div class="diagram-stage"><p class="waiting">{ "Waiting for the engine…" }</p></div> },
                     (Diagram::Layers, Some(_), as_table) => html! {
-                        <LayersPane session={props.session.clone()} node={node.clone()} epoch={props.state.epoch} {as_table} on_inspect={on_select} />
+                        <LayersPane key={node.clone()} session={props.session.clone()} node={node.clone()} epoch={props.state.epoch} {as_table} on_inspect={on_select} />
                     },
                     (_, Some(view), true) => html! { <div class="diagram-stage"><HostTable {view} on_select={on_select} /></div> },
                     (_, Some(view), false) => html! {

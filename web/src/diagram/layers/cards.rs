@@ -72,7 +72,7 @@ pub(super) fn LayerCard(props: &LayerCardProps) -> Html {
             <pre class="layer-line"><code>{ &node.instruction }</code></pre>
             <dl class="facts">
                 <div><dt>{ "Digest" }</dt><dd><code title={node.diff_id.clone()}>{ short_id(&node.diff_id) }</code></dd></div>
-                <div><dt>{ "Place" }</dt><dd>{ format!("{} from the ground", node.depth + 1) }</dd></div>
+                <div><dt>{ "Place" }</dt><dd>{ if node.depth == 0 { "the lowest".to_owned() } else { format!("above {} more", node.depth) } }</dd></div>
                 <div><dt>{ "Used by" }</dt><dd>
                     { for shown.iter().map(|name| html! { <span class="user">{ (*name).clone() }</span> }) }
                     if users.len() > shown.len() { <span class="faint">{ format!("and {} more", users.len() - shown.len()) }</span> }

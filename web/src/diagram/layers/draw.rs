@@ -1,5 +1,7 @@
 //! One layer, line, lid or writable layer as SVG.
 
+use std::collections::HashMap;
+
 use docklab_api::LayerState;
 use yew::prelude::*;
 
@@ -24,6 +26,8 @@ pub(super) struct Look {
     pub(super) mark: Option<Mark>,
     pub(super) chosen: bool,
     pub(super) current: bool,
+    /// Was not there before.
+    pub(super) fresh: bool,
 }
 
 /// An item's name in the document.
@@ -65,10 +69,19 @@ fn fit(text: &str, width: f64, character: f64) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// What all that is drawn is drawn from.
+pub(super) struct Picture<'a> {
+    pub(super) scene: &'a Scene,
+    pub(super) work: &'a Work,
+    /// Bytes of layers that higher layers hide, by the layer's key.
+    pub(super) waste: &'a HashMap<u64, u64>,
+}
+
 /// Draws an item. Its key is the layer's or image's own, so that it glides to a new place.
-pub(super) fn draw(scene: &Scene, work: &Work, placed: &Placed, look: Look, window: &Rect) -> Html {
+pub(super) fn draw(picture: &Picture<'_>, placed: &Placed, look: Look, window: &Rect) -> Html {
+    let Picture { scene, work, .. } = picture;
     match &placed.item {
-        Item::Layer(node) => layer(scene, work, *node, placed, look, window),
+        Item::Layer(node) => layer(picture, *node, placed, look, window),
         Item::Setting(stand, line) => setting(scene, *stand, *line, placed, look, window),
         Item::Image(stand) => lid(scene, work, *stand, placed, look),
         Item::Writable(container) => match scene.layers.containers.get(*container) {
@@ -89,7 +102,8 @@ fn frame(placed: &Placed, key: String, kind: &'static str, spoken: String, look:
     html! {
         <g {key} class="layer-place" style={format!("transform: translate({x}px, {y}px)")}>
             <g id={format!("layers-{name}")} class={kind} data-item={name} role="button" data-mark={mark}
-                tabindex={if look.current { "0" } else { "-1" }} aria-pressed={look.chosen.to_string()} aria-label={spoken}>
+                tabindex={if look.current { "0" } else { "-1" }} aria-pressed={look.chosen.to_string()} data-fresh={look.fresh.then_some("true")}>
+                <title>{ spoken }</title>
                 { rest }
             </g>
         </g>
@@ -155,7 +169,8 @@ fn travel_word(state: Option<&LayerState>) -> &'static str {
     }
 }
 
-fn layer(scene: &Scene, work: &Work, index: usize, placed: &Placed, look: Look, window: &Rect) -> Html {
+fn layer(picture: &Picture<'_>, index: usize, placed: &Placed, look: Look, window: &Rect) -> Html {
+    let Picture { scene, work, waste } = picture;
     let Some(node) = scene.forest.nodes.get(index) else { return html! {} };
     let written = scene.forest.stands[node.stands.clone()].iter().find_map(|stand| {
         let line = scene.stack(stand).lines.iter().filter(|line| line.layer.is_some()).nth(node.depth)?;
@@ -171,6 +186,10 @@ fn layer(scene: &Scene, work: &Work, index: usize, placed: &Placed, look: Look, 
     }
     if let Some(outcome) = outcome {
         spoken.push_str(&format!(", {outcome} in the last build"));
+    }
+    let wasted = waste.get(&node.key).copied().unwrap_or(0).min(node.size);
+    if wasted > 0 {
+        spoken.push_str(&format!(", {} of it hidden by higher layers", size_text(wasted)));
     }
     let height = placed.place.height;
     let parcel = parcel(work, &node.diff_id);
@@ -206,6 +225,7 @@ fn layer(scene: &Scene, work: &Work, index: usize, placed: &Placed, look: Look, 
             data-travel={parcel.map(|parcel| travel_word(parcel.state.as_ref()))}>
             { rect("body", placed, "4") }
             { travel }
+            if wasted > 0 { { hidden_part(placed, wasted, node.size) } }
             if outcome.is_some() {
                 <rect class="tally" width="3.5" height={(height - 6.0).max(2.0).to_string()} y="3" x="2.5" rx="1.7" />
             }
@@ -213,6 +233,14 @@ fn layer(scene: &Scene, work: &Work, index: usize, placed: &Placed, look: Look, 
         </g>
     };
     frame(placed, format!("layer {:x}", node.key), "layer", spoken, look, body)
+}
+
+/// The part of a layer that no container can see, to scale from the right.
+#[allow(clippy::cast_precision_loss)] // a part of a bar
+fn hidden_part(placed: &Placed, wasted: u64, size: u64) -> Html {
+    let width = (placed.place.width * wasted as f64 / size.max(1) as f64).max(3.0);
+    let (x, height) = (placed.place.width - width, placed.place.height);
+    html! { <rect class="wasted" x={x.to_string()} width={width.to_string()} height={height.to_string()} rx="4" /> }
 }
 
 fn setting(scene: &Scene, stand: usize, line: usize, placed: &Placed, look: Look, window: &Rect) -> Html {
@@ -242,8 +270,13 @@ fn lid(scene: &Scene, work: &Work, index: usize, placed: &Placed, look: Look) ->
         building(work.build.as_ref())
     } else {
         let (whole, own) = (stack.size(), scene.own_size(index));
-        let below =
-            if own == whole { size_text(whole) } else { format!("{} · {} its own", size_text(whole), size_text(own)) };
+        let long = match own {
+            0 => format!("{} · all shared", size_text(whole)),
+            own if own == whole => size_text(whole),
+            own => format!("{} · {} its own", size_text(whole), size_text(own)),
+        };
+        let room = placed.place.width - 20.0;
+        let below = if fit(&long, room, SANS - 0.6) == long { long } else { size_text(whole) };
         (lid_name(stack, placed.place.width), below, "lid")
     };
     let spoken = format!("Image {}, {}, {} layers", stack.name(), size_text(stack.size()), stack.layers().count());
@@ -252,7 +285,7 @@ fn lid(scene: &Scene, work: &Work, index: usize, placed: &Placed, look: Look) ->
         <g data-kind={kind}>
             { rect("body", placed, "9") }
             <g aria-hidden="true">
-                <text class="name" x="10" y="17">{ fit(&name, room, SANS + 0.3) }</text>
+                <text class="name" x="10" y="17">{ ending(&name, room, SANS + 0.4) }</text>
                 <text class="size" x="10" y={(CAP - 9.0).to_string()}>{ fit(&below, room, SANS - 0.6) }</text>
             </g>
         </g>
@@ -318,7 +351,7 @@ fn writable(container: &Writable, placed: &Placed, look: Look) -> Html {
         html! {
             <g key={format!("{kind} {}", change.path)} class="change" data-kind={kind.clone()}>
                 <text class="kind" x="10" y={row(index).to_string()}>{ kind }</text>
-                <text class="path" x="24" y={row(index).to_string()}>{ tail(&change.path, room) }</text>
+                <text class="path" x="24" y={row(index).to_string()}>{ ending(&change.path, room, MONO) }</text>
             </g>
         }
     });
@@ -334,7 +367,7 @@ fn writable(container: &Writable, placed: &Placed, look: Look) -> Html {
             { rect("body", placed, "7") }
             <g aria-hidden="true">
                 <circle class="lamp" cx="14" cy="13" r="4" />
-                <text class="name" x="24" y="17">{ fit(&container.name, width - 34.0, SANS) }</text>
+                <text class="name" x="24" y="17">{ fit(&container.name, width - 34.0, SANS + 0.2) }</text>
                 { for rows }
                 if let Some(remark) = remark {
                     <text class="remark" x="10" y={row(shown).to_string()}>{ fit(&remark, width - 20.0, 5.6) }</text>
@@ -345,10 +378,10 @@ fn writable(container: &Writable, placed: &Placed, look: Look) -> Html {
     frame(placed, format!("container {}", container.id), "writable", spoken, look, body)
 }
 
-/// The end of a path: a file's name tells more than where it lies.
-fn tail(path: &str, width: f64) -> String {
+/// The end of a path or tag: a file's name tells more than where it lies, a tag more than whose it is.
+fn ending(path: &str, width: f64, character: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a column's width
-    let most = (width / MONO).max(4.0) as usize;
+    let most = (width / character).max(4.0) as usize;
     let count = path.chars().count();
     if count <= most {
         return path.to_owned();
@@ -371,6 +404,6 @@ mod tests {
     #[test]
     fn long_texts_keep_what_tells_most() {
         assert_eq!(fit("RUN pip install flask", 70.0, 7.0), "RUN pip i…");
-        assert_eq!(tail("/var/lib/data/file.txt", 70.0), "…/file.txt");
+        assert_eq!(ending("/var/lib/data/file.txt", 70.0, MONO), "…/file.txt");
     }
 }

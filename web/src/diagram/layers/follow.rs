@@ -93,6 +93,7 @@ async fn follow_until_error(node: &str, api: &Arc<dyn DockerApi>, report: &impl 
                 }
                 report(Update::Work(Rc::new(work.clone())));
             }
+            News::Look if browser::is_hidden() => {}
             News::Look => {
                 let began = browser::now();
                 if follower.look().await {

@@ -9,7 +9,7 @@ use std::{
 use super::model::{Layers, Line};
 
 /// A layer with what lies below it. The same files on another ground are another layer, as for an engine's chain ID.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     /// The same for the same layer in every forest.
     pub key: u64,
@@ -30,7 +30,7 @@ pub(super) struct Node {
 }
 
 /// A stack at its place.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stand {
     /// Its place in [`Layers::stacks`].
     pub stack: usize,
@@ -41,7 +41,7 @@ pub(super) struct Stand {
     pub containers: Vec<usize>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Forest {
     pub nodes: Vec<Node>,
     /// From left to right.

@@ -32,11 +32,13 @@ pub(super) struct Scale {
 }
 
 /// From roomy to tight; the first that fits is taken.
-const SCALES: [Scale; 4] = [
-    Scale { least: 22.0, decade: 14.0, setting: 15.0 },
-    Scale { least: 20.0, decade: 10.0, setting: 15.0 },
-    Scale { least: 18.0, decade: 8.0, setting: 6.0 },
-    Scale { least: 17.0, decade: 5.0, setting: 4.0 },
+const SCALES: [Scale; 6] = [
+    Scale { least: 24.0, decade: 14.0, setting: 15.0 },
+    Scale { least: 21.0, decade: 9.0, setting: 14.0 },
+    Scale { least: 22.0, decade: 9.0, setting: 8.0 },
+    Scale { least: 20.0, decade: 7.0, setting: 6.0 },
+    Scale { least: 18.0, decade: 6.0, setting: 5.0 },
+    Scale { least: 17.0, decade: 4.0, setting: 4.0 },
 ];
 
 impl Scale {
@@ -369,7 +371,7 @@ mod tests {
     #[test]
     fn a_low_pane_takes_a_tighter_scale_and_scrolls_at_last() {
         let (_, _, tight) = laid_out(lab(), 700.0, 300.0);
-        assert_eq!(tight.scale, SCALES[3]);
+        assert_eq!(tight.scale, SCALES[5]);
         let (_, _, roomy) = laid_out(lab(), 700.0, 900.0);
         assert_eq!(roomy.scale, SCALES[0]);
         let (_, _, strip) = laid_out(lab(), 700.0, 90.0);

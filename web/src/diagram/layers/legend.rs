@@ -19,7 +19,7 @@ pub(super) fn Legend() -> Html {
             <li><i class="swatch" data-kind="setting" />{ "no layer" }</li>
             <li><i class="swatch" data-kind="writable" />{ "writable" }</li>
             <li><b data-kind="A">{ "A" }</b>{ "added" }</li>
-            <li><b data-kind="C">{ "C" }</b>{ "copied up, changed" }</li>
+            <li><b data-kind="C">{ "C" }</b>{ "changed" }</li>
             <li><b data-kind="D">{ "D" }</b>{ "deleted" }</li>
         </ul>
     }

@@ -6,6 +6,7 @@ use super::{
     draw::size_text,
     instruction::split_verb,
     layout::Item,
+    look_inside::{Inside, Insides, LARGEST},
     model::{Line, Stack},
     scene::{Choice, Scene, cost_of, own_lines},
     work::{Build, Outcome, Work},
@@ -18,6 +19,9 @@ pub(super) struct LinesCardProps {
     /// The stand whose image is shown.
     pub(super) stand: usize,
     pub(super) pointed: Option<Item>,
+    pub(super) insides: Insides,
+    /// Reads the files of an image.
+    pub(super) on_read: Callback<String>,
     pub(super) on_point: Callback<Option<Item>>,
     pub(super) on_choose: Callback<Choice>,
 }
@@ -131,7 +135,37 @@ pub(super) fn LinesCard(props: &LinesCardProps) -> Html {
                 }
             </ol>
             <p class="rebuild-hint" data-active={pointed.is_some().to_string()}>{ hint(stack, pointed, own.start) }</p>
+            if !stack.building { { waste(props, stack) } }
         </section>
+    }
+}
+
+/// How many bytes of an image no container can see, and of which files.
+fn waste(props: &LinesCardProps, stack: &Stack) -> Html {
+    let read = {
+        let (on_read, id) = (props.on_read.clone(), stack.id.clone());
+        Callback::from(move |_: MouseEvent| on_read.emit(id.clone()))
+    };
+    match props.insides.get(&stack.id) {
+        None if stack.size() > LARGEST => html! {},
+        None => {
+            html! { <p><button type="button" class="button" data-kind="quiet" onclick={read}>{ "Look for wasted bytes" }</button></p> }
+        }
+        Some(Inside::Reading(bytes)) => html! {
+            <p class="faint" role="status"><span class="spinner" aria-hidden="true" />{ format!("Reading the layers… {}", size_text(*bytes)) }</p>
+        },
+        Some(Inside::Failed(reason)) => html! { <p class="trouble">{ reason }</p> },
+        Some(Inside::Known(files)) if files.waste.is_empty() => html! {
+            <p class="faint">{ "No byte is wasted: no layer hides a file of another." }</p>
+        },
+        Some(Inside::Known(files)) => html! {
+            <div class="waste">
+                <p>{ format!("{} wasted in {}: higher layers hide them, and they still travel.", size_text(files.wasted()), plural(files.waste.len(), "file")) }</p>
+                <ul>{ for files.waste.iter().take(4).map(|one| html! {
+                    <li><code>{ format!("/{}", one.path) }</code>{ format!(" {}", size_text(one.size)) }</li>
+                }) }</ul>
+            </div>
+        },
     }
 }
 
@@ -171,7 +205,7 @@ fn base_row(props: &LinesCardProps, top: Option<usize>, base: &Stack, pointed: O
                 onfocus={Callback::from(move |_: FocusEvent| focus())} onblur={Callback::from(move |_: FocusEvent| blur())}>
                 { line_text(&format!("FROM {}", base.tags.first().map_or("", |tag| tag.as_str()))) }
                 <span class="line-weight"><span>{ size_text(base.size()) }</span></span>
-                <span class="verdict">{ format!("{} of its own", plural(base.layers().count(), "layer")) }</span>
+                <span class="verdict">{ plural(base.layers().count(), "layer") }</span>
             </button>
         </li>
     }

@@ -166,7 +166,7 @@ fn entry(files: &Rc<ImageFiles>, depth: usize, path: &[String], name: &str, bran
         </>
     };
     if branch.children.is_empty() {
-        return html! { <li key={name.to_owned()}><span class="file">{ label }</span></li> };
+        return html! { <li key={name.to_owned()}><span class="tree-row">{ label }</span></li> };
     }
     html! { <li key={name.to_owned()}><Directory files={Shared(files.clone())} {depth} path={path.to_vec()} {label} {open} /></li> }
 }
@@ -214,7 +214,7 @@ fn Directory(props: &DirectoryProps) -> Html {
     });
     html! {
         <details open={props.open} {ontoggle}>
-            <summary class="file">{ props.label.clone() }</summary>
+            <summary class="tree-row">{ props.label.clone() }</summary>
             <ul>{ inside }</ul>
         </details>
     }

@@ -23,7 +23,11 @@ mod tests;
 mod transfer;
 mod work;
 
-use std::{collections::HashSet, rc::Rc, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use docklab_api::DockerApi;
 use yew::prelude::*;
@@ -52,6 +56,8 @@ pub struct LayersPaneProps {
     /// Asks for the details of a container.
     pub on_inspect: Callback<String>,
 }
+
+const RETRY_MILLISECONDS: i32 = 2000;
 
 /// What the follower has told so far.
 #[derive(Clone, Default, PartialEq)]
@@ -101,8 +107,13 @@ fn use_told(props: &LayersPaneProps) -> UseReducerHandle<Told> {
                 let node = node.clone();
                 browser::spawn(async move {
                     let report = |update| dispatch.dispatch(update);
-                    let following = follow::follow(&node, &api, &report);
-                    // A lost engine is the page's concern: it says so, and a new epoch begins when it is back.
+                    let following = async {
+                        loop {
+                            // A lost engine is the page's concern, which says so; here it is only tried again.
+                            follow::follow(&node, &api, &report).await;
+                            browser::sleep(RETRY_MILLISECONDS).await;
+                        }
+                    };
                     futures::future::select(Box::pin(following), stopped).await;
                 });
             }
@@ -203,7 +214,7 @@ pub fn LayersPane(props: &LayersPaneProps) -> Html {
                 if empty {
                     <div class="layer-empty"><p>{ "No image is here yet." }</p><p class="faint">{ "What you pull or build in a terminal grows here, layer by layer." }</p></div>
                 } else {
-                    <Stage scene={scene.clone()} work={work.clone()} pointed={(*pointed).clone()} choice={(*choice).clone()} on_point={on_point.clone()} on_choose={on_item} />
+                    <Stage scene={scene.clone()} work={work.clone()} pointed={(*pointed).clone()} choice={(*choice).clone()} waste={wasted(&scene, &insides)} on_point={on_point.clone()} on_choose={on_item} />
                 }
                 <Legend />
             </div>
@@ -218,6 +229,21 @@ pub fn LayersPane(props: &LayersPaneProps) -> Html {
             </aside>
         </div>
     }
+}
+
+/// Wasted bytes of the layers that were looked into, by the layer's key. What one image hides of a layer, another may show:
+/// the least of all images counts.
+fn wasted(scene: &Scene, insides: &Insides) -> HashMap<u64, u64> {
+    let mut wasted: HashMap<u64, u64> = HashMap::new();
+    for stand in &scene.forest.stands {
+        let Some(Inside::Known(files)) = insides.get(&scene.stack(stand).id) else { continue };
+        for (node, layer) in scene.forest.chain(stand).into_iter().zip(&files.layers) {
+            let least = wasted.entry(scene.forest.nodes[node].key).or_insert(layer.wasted);
+            *least = (*least).min(layer.wasted);
+        }
+    }
+    wasted.retain(|_, bytes| *bytes > 0);
+    wasted
 }
 
 fn choice_of(scene: &Scene, item: &Item) -> Option<Choice> {
@@ -272,7 +298,7 @@ fn card(
     };
     match chosen_stand.or_else(|| scene.newest(work)) {
         Some(stand) => html! {
-            <LinesCard scene={scene.clone()} work={work.clone()} {stand} {pointed} on_point={on_point.clone()} on_choose={on_choose.clone()} />
+            <LinesCard scene={scene.clone()} work={work.clone()} {stand} {pointed} insides={insides.clone()} on_read={on_read.clone()} on_point={on_point.clone()} on_choose={on_choose.clone()} />
         },
         None => html! {},
     }

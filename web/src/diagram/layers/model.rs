@@ -85,7 +85,7 @@ pub(super) struct Writable {
 }
 
 /// All stacks of one node.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Layers {
     pub node: String,
     /// Oldest first, so that what is new appears on the right.

@@ -1,6 +1,10 @@
 //! Everything that is drawn at once, and what a pointer at a part of it means for the rest.
 
-use std::{collections::HashSet, rc::Rc};
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    rc::Rc,
+};
 
 use super::{
     forest::{Forest, Stand},
@@ -9,8 +13,9 @@ use super::{
     work::{Build, Work},
 };
 
-/// The stacks that are there, with the one that is being built.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The stacks that are there, with the one that is being built. `Eq`, so that comparing the same scene with itself (at every
+/// move of the pointer) costs nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Scene {
     pub layers: Layers,
     pub forest: Forest,
@@ -121,6 +126,29 @@ impl Scene {
                 other.lines.iter().zip(lines).all(|(base, line)| base.layer == line.layer && same_line(base, line))
             })
             .max_by_key(|other| other.lines.len())
+    }
+
+    /// What stays the same of an item in every scene; `None` for what is not worth following.
+    pub(super) fn identity(&self, item: &Item) -> Option<u64> {
+        let of = |kind: &str, id: &str| {
+            let mut hasher = DefaultHasher::new();
+            (kind, id).hash(&mut hasher);
+            hasher.finish()
+        };
+        match item {
+            Item::Layer(node) => self.forest.nodes.get(*node).map(|node| node.key),
+            Item::Image(stand) => self.forest.stands.get(*stand).map(|stand| of("image", &self.stack(stand).id)),
+            Item::Writable(one) => self.layers.containers.get(*one).map(|one| of("container", &one.id)),
+            Item::Setting(..) | Item::Ghost(_) => None,
+        }
+    }
+
+    /// Every identity of the scene.
+    pub(super) fn identities(&self) -> HashSet<u64> {
+        let layers = (0..self.forest.nodes.len()).map(Item::Layer);
+        let images = (0..self.forest.stands.len()).map(Item::Image);
+        let containers = (0..self.layers.containers.len()).map(Item::Writable);
+        layers.chain(images).chain(containers).filter_map(|item| self.identity(&item)).collect()
     }
 
     /// Bytes that only this stand's image has.

@@ -1,10 +1,13 @@
-use std::rc::Rc;
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 use web_sys::KeyboardEvent;
 use yew::prelude::*;
 
 use super::{
-    draw::{self, Look},
+    draw::{self, Look, Picture},
     layout::{Direction, Item, Layout, Rect},
     scene::{Choice, Marks, Scene},
     work::Work,
@@ -16,6 +19,8 @@ const FIRST_SIZE: (f64, f64) = (640.0, 420.0);
 /// The picture is drawn this far beyond what can be seen, and drawn again after this way of scrolling.
 const BEYOND: f64 = 320.0;
 const TILE: f64 = 160.0;
+/// More things than this do not rise into place when the diagram is opened.
+const QUIET: usize = 40;
 
 #[derive(Properties, PartialEq)]
 pub(super) struct StageProps {
@@ -24,6 +29,8 @@ pub(super) struct StageProps {
     /// What is pointed at, here or in the panel.
     pub(super) pointed: Option<Item>,
     pub(super) choice: Option<Choice>,
+    /// Bytes of layers that higher layers hide, by the layer's key.
+    pub(super) waste: HashMap<u64, u64>,
     pub(super) on_point: Callback<Option<Item>>,
     pub(super) on_choose: Callback<Item>,
 }
@@ -89,6 +96,13 @@ pub(super) fn Stage(props: &StageProps) -> Html {
             }
         });
     }
+    let known = use_mut_ref(HashSet::<u64>::new);
+    let fresh = use_memo(props.scene.clone(), |scene| {
+        let now = scene.identities();
+        let before = known.replace(now.clone());
+        // A picture that is large from the beginning is simply there.
+        if before.is_empty() && now.len() > QUIET { HashSet::new() } else { now.difference(&before).copied().collect() }
+    });
     let onscroll = {
         let scrolled = scrolled.clone();
         Callback::from(move |event: Event| {
@@ -167,13 +181,15 @@ pub(super) fn Stage(props: &StageProps) -> Html {
     // The tab key must find something although what it was at has gone.
     let at = layout.find(&current.0).or_else(|| layout.items.iter().find(|one| matches!(one.item, Item::Image(_))));
     let at = at.or_else(|| layout.items.first()).map(|placed| placed.item.clone());
+    let picture = Picture { scene, work: &props.work, waste: &props.waste };
     let items = layout.visible(&window).map(|placed| {
         let look = Look {
             mark: marks.of_item(scene, &placed.item, &placed.columns),
             chosen: is_chosen(scene, &placed.item, props.choice.as_ref()),
             current: at.as_ref() == Some(&placed.item),
+            fresh: scene.identity(&placed.item).is_some_and(|identity| fresh.contains(&identity)),
         };
-        draw::draw(scene, &props.work, placed, look, &window)
+        draw::draw(&picture, placed, look, &window)
     });
     let ground = layout.ground();
     let stored = draw::size_text(scene.forest.stored());
@@ -192,7 +208,10 @@ pub(super) fn Stage(props: &StageProps) -> Html {
                         <rect width="1.4" height="5" fill="var(--layer-hatch)" />
                     </pattern>
                     <pattern id="rebuilt-hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-                        <rect width="7" height="7" fill="var(--miss-wash)" /><rect width="1.6" height="7" fill="var(--miss)" opacity="0.35" />
+                        <rect width="7" height="7" fill="var(--miss-wash)" /><rect width="1.2" height="7" fill="var(--miss)" opacity="0.16" />
+                    </pattern>
+                    <pattern id="waste-hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)">
+                        <rect width="1.6" height="5" fill="var(--file-deleted)" opacity="0.55" />
                     </pattern>
                 </defs>
                 <line class="ground" x1="0" x2={layout.width.to_string()} y1={(ground + 0.5).to_string()} y2={(ground + 0.5).to_string()} />

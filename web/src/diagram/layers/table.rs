@@ -61,7 +61,7 @@ fn image(scene: &Scene, work: &Work, stand: usize, stack: &Stack) -> Html {
                     <tr key={index}>
                         <th scope="row"><code>{ text }</code></th>
                         <td>{ line.layer.as_ref().map_or("no layer".to_owned(), |layer| size_text(layer.size)) }</td>
-                        <td>{ match others { 0 => "–".to_owned(), 1 => "1 image".to_owned(), others => format!("{others} images") } }</td>
+                        <td>{ match others { _ if node.is_none() => String::new(), 0 => "no other".to_owned(), 1 => "1 image".to_owned(), others => format!("{others} images") } }</td>
                         <td>{ outcome.unwrap_or_default() }</td>
                     </tr>
                 }

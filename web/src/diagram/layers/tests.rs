@@ -44,6 +44,7 @@ async fn stage(scene: Rc<Scene>) -> String {
         work: Rc::default(),
         pointed: None,
         choice: None,
+        waste: std::collections::HashMap::new(),
         on_point: yew::Callback::noop(),
         on_choose: yew::Callback::noop(),
     };
@@ -82,7 +83,6 @@ async fn the_table_says_the_same() {
     1 image
     CMD one
     no layer
-    –
     app, 13.0 MB, 9.00 MB of it its own
     Line
     Layer
@@ -93,13 +93,11 @@ async fn the_table_says_the_same() {
     1 image
     CMD one
     no layer
-    –
     b 9000000
     9.00 MB
-    –
+    no other
     CMD app
     no layer
-    –
     Writable layers of containers
     Container
     On image
