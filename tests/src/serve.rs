@@ -24,6 +24,7 @@ impl Server {
         let mut command = Command::new(docklab());
         command.args(["serve", "--port", "0"]).env("DOCKLAB_HOME", home.path()).env_remove("DOCKLAB_TOKEN");
         command.arg("--labs").arg(root.join("labs")).arg("--page").arg(root.join("web/dist"));
+        command.arg("--book").arg(root.join("book/book"));
         if has_engine {
             command.arg("--seed").arg(seed());
         } else {

@@ -28,6 +28,11 @@ impl<'a> Student<'a> {
         self.browser.evaluate(&format!("{card}.click()"));
     }
 
+    /// Opens a lab by its address on a page that stands at `address`.
+    pub fn open_lab_at(&self, address: &str, file: &str) {
+        self.browser.open(&format!("{address}#/lab/{}", file.trim_end_matches(".md")));
+    }
+
     /// The switch between the page's simulator and the server's engine.
     pub fn use_simulator(&self) {
         let switch = "[...document.querySelectorAll('.place-switch button')].find(button => button.innerText.includes('This browser'))";

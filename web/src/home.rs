@@ -20,6 +20,7 @@ pub fn Home(props: &HomeProps) -> Html {
                 <p>{ "Type real commands, watch what they build, and see each step tick itself off. Nothing to install: everything can run inside this page." }</p>
             </header>
             <ol class="lab-list">{ for props.labs.iter().enumerate().map(|(index, lab)| draw_lab(index, lab)) }</ol>
+            <p class="home-book"><a href="book/index.html">{ "The book" }</a>{ ": what containers, images, registries and swarms are, with the labs beside their explanations." }</p>
         </main>
     }
 }

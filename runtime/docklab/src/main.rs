@@ -5,6 +5,7 @@
 
 mod console;
 mod engine;
+mod export;
 mod images;
 mod lab;
 mod pty;
@@ -66,6 +67,7 @@ enum Command {
     Fmt(lab::FormatArguments),
     /// Print the JSON schema of check blocks, or a problem matcher for `lint`.
     Schema(lab::SchemaArguments),
+    Export(export::ExportArguments),
     /// Run an engine in the foreground, on a unix socket.
     Engine(engine::EngineArguments),
     /// Make, save and load images for machines that reach no registry.
@@ -155,6 +157,7 @@ async fn run(command: Command) -> i32 {
         Command::New(arguments) => lab::new(&arguments),
         Command::Fmt(arguments) => lab::format(&arguments),
         Command::Schema(arguments) => lab::schema(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Images(arguments) => images::run(arguments).await.map(|()| 0),
         Command::Registry(arguments) => registry::run(arguments).await.map(|()| 0),
         Command::Session(arguments) => session::run(arguments).await,
