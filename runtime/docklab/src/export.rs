@@ -109,12 +109,8 @@ mod tests {
         fs::create_dir_all(path("labs/assets")).unwrap();
         fs::write(path("labs/01-a.md"), "lab").unwrap();
         fs::write(path("labs/assets/a.svg"), "svg").unwrap();
-        let arguments = ExportArguments {
-            directory: path("site"),
-            labs: path("labs"),
-            page: path("page"),
-            book: path("book"),
-        };
+        let arguments =
+            ExportArguments { directory: path("site"), labs: path("labs"), page: path("page"), book: path("book") };
         (root, arguments)
     }
 

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use futures::{
     StreamExt as _,
     channel::{mpsc, oneshot},
+    future::{Either, select},
     stream::BoxStream,
 };
 use js_sys::{Reflect, Uint8Array};
@@ -50,9 +51,14 @@ impl FetchResponse {
 pub async fn fetch(request: FetchRequest) -> Result<FetchResponse, FetchError> {
     let (head, receive_head) = oneshot::channel();
     let (body, receive_body) = mpsc::channel(16);
-    super::spawn(run(request, head, body));
+    let (wanted, unwanted) = oneshot::channel::<()>();
+    super::spawn(run(request, head, body, unwanted));
     let (status, headers) = receive_head.await.map_err(|_| FetchError("the page is being closed".to_owned()))??;
-    Ok(FetchResponse { status, headers, body: receive_body.boxed() })
+    // Goes with the body: an answer that pauses must be aborted without waiting for its next piece.
+    let body = receive_body.inspect(move |_| {
+        let _kept = &wanted;
+    });
+    Ok(FetchResponse { status, headers, body: body.boxed() })
 }
 
 /// The text behind an address, for files of the page itself.
@@ -65,7 +71,12 @@ pub async fn fetch_text(url: &str, headers: Vec<(&'static str, String)>) -> Resu
 
 type Head = Result<(u16, Vec<(String, String)>), FetchError>;
 
-async fn run(request: FetchRequest, head: oneshot::Sender<Head>, mut body: mpsc::Sender<Result<Bytes, FetchError>>) {
+async fn run(
+    request: FetchRequest,
+    head: oneshot::Sender<Head>,
+    mut body: mpsc::Sender<Result<Bytes, FetchError>>,
+    unwanted: oneshot::Receiver<()>,
+) {
     let Ok(abort) = web_sys::AbortController::new() else {
         let _ = head.send(Err(FetchError("this browser cannot abort requests".to_owned())));
         return;
@@ -81,11 +92,15 @@ async fn run(request: FetchRequest, head: oneshot::Sender<Head>, mut body: mpsc:
         abort.abort();
         return;
     }
-    if let Err(error) = pump(&response, &mut body).await {
+    let ended = match select(Box::pin(pump(&response, &mut body)), unwanted).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(_) => {
+            abort.abort();
+            return;
+        }
+    };
+    if let Err(error) = ended {
         let _ = body.try_send(Err(describe(&request, &error)));
-    }
-    if body.is_closed() {
-        abort.abort();
     }
 }
 

@@ -14,7 +14,7 @@ use wasm_bindgen::{JsCast as _, JsValue, prelude::Closure};
 use wasm_bindgen_futures::JsFuture;
 
 pub use fetch::{FetchError, FetchRequest, FetchResponse, fetch, fetch_text};
-pub use socket::{SocketEvent, SocketMessage, WebSocketLink, open_socket};
+pub use socket::{SocketEvent, SocketMessage, WebSocketLink, open_socket, socket_url};
 pub use storage::{load, store};
 
 /// The window. `None` outside a browser (when components are rendered to text).

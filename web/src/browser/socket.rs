@@ -70,6 +70,15 @@ pub fn open_socket(url: &str) -> Result<WebSocketLink, JsValue> {
     Ok(WebSocketLink { sender, events })
 }
 
+/// The address of a socket beside the page.
+pub fn socket_url(path: &str) -> Option<String> {
+    let location = super::window()?.location();
+    let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
+    let directory = location.pathname().ok()?;
+    let directory = directory.rsplit_once('/').map_or("", |(directory, _)| directory);
+    Some(format!("{scheme}://{}{directory}/{path}", location.host().ok()?))
+}
+
 struct Handlers {
     _message: Closure<dyn FnMut(web_sys::MessageEvent)>,
     _close: Closure<dyn FnMut()>,

@@ -72,7 +72,8 @@ impl Changes {
             let actor = event.actor.as_ref();
             match event.typ {
                 Some(EventMessageTypeEnum::CONTAINER) => {
-                    if let Some(id) = actor.and_then(|actor| actor.id.clone()) {
+                    // A prune is of no container in particular.
+                    if let Some(id) = actor.and_then(|actor| actor.id.clone()).filter(|id| !id.is_empty()) {
                         // Only a look inside; nothing of the container itself changes.
                         let passive = event.action.as_deref().is_some_and(|action| {
                             action.starts_with("exec_") || matches!(action, "top" | "resize" | "attach" | "detach")
@@ -154,6 +155,8 @@ mod tests {
     fn an_event_names_what_is_read_again() {
         let started = changes(r#"{"Type":"container","Action":"start","Actor":{"ID":"abc"}}"#);
         assert_eq!(started, Changes { containers: BTreeSet::from(["abc".into()]), ..Changes::default() });
+        let pruned = changes(r#"{"Type":"container","Action":"prune","Actor":{"ID":""}}"#);
+        assert_eq!(pruned, Changes::default());
         let pulled = changes(r#"{"Type":"image","Action":"pull","Actor":{"ID":"ubuntu:latest"}}"#);
         assert_eq!(pulled, Changes { images: true, ..Changes::default() });
     }

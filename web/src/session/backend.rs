@@ -148,14 +148,6 @@ impl Backend {
     }
 }
 
-fn socket_url(path: &str) -> Option<String> {
-    let location = browser::window()?.location();
-    let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
-    let directory = location.pathname().ok()?;
-    let directory = directory.rsplit_once('/').map_or("", |(directory, _)| directory);
-    Some(format!("{scheme}://{}{directory}/{path}", location.host().ok()?))
-}
-
 /// Cuts `http://host:port/path` into its parts.
 fn split_url(url: &str) -> Option<(&str, u16, &str)> {
     let rest = url.strip_prefix("http://")?;
@@ -204,7 +196,7 @@ impl Session for Backend {
 
     fn open_terminal(&self, node: &str, columns: u16, rows: u16) -> Result<TerminalLink, WorkspaceError> {
         let path = format!("nodes/{node}/terminal?cols={columns}&rows={rows}&token={}", self.token);
-        let url = socket_url(&path).ok_or_else(|| WorkspaceError("this page has no server".to_owned()))?;
+        let url = browser::socket_url(&path).ok_or_else(|| WorkspaceError("this page has no server".to_owned()))?;
         let mut socket = browser::open_socket(&url)
             .map_err(|_| WorkspaceError("the browser refused to open a connection".to_owned()))?;
         let (input, mut typed) = unbounded();

@@ -5,6 +5,7 @@ mod guard;
 mod nodes;
 mod proxy;
 mod static_files;
+mod stream;
 mod terminal;
 
 use std::{
@@ -179,6 +180,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/nodes/{node}", delete(nodes::remove))
         .route("/nodes/{node}/faults", post(nodes::inflict))
         .route("/nodes/{node}/engine/{*path}", any(proxy::engine))
+        .route("/nodes/{node}/stream/{*path}", get(stream::open))
         .route("/nodes/{node}/terminal", get(terminal::open))
         .route("/nodes/{node}/http", post(http))
         .route("/nodes/{node}/files/{*path}", get(read).put(save))

@@ -25,7 +25,7 @@ pub(super) async fn engine(
     })
 }
 
-async fn forward(address: &Address, path: &str, mut request: Request) -> anyhow::Result<Response> {
+pub(super) async fn forward(address: &Address, path: &str, mut request: Request) -> anyhow::Result<Response> {
     let query = request.uri().query().unwrap_or_default();
     let query = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("token=")).collect::<Vec<_>>();
     // The path as it came, still encoded: names contain slashes and colons.

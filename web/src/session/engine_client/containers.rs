@@ -144,7 +144,7 @@ impl ContainerApi for EngineClient {
         one_shot: bool,
     ) -> ApiResult<BoxStream<'static, ApiResult<ContainerStatsResponse>>> {
         let query = Query::new().text("stream", if stream { "1" } else { "0" }).flag("one-shot", one_shot);
-        Ok(objects(self.send("GET", &format!("/containers/{}/stats", escape(id)), query, None).await?))
+        Ok(objects(self.stream(&format!("/containers/{}/stats", escape(id)), query).await?))
     }
     async fn container_changes(&self, id: &str) -> ApiResult<Vec<FilesystemChange>> {
         // An unchanged container answers `null`.

@@ -3,6 +3,7 @@
 
 mod containers;
 mod images;
+mod live;
 mod networks;
 mod swarm;
 mod system;
@@ -169,47 +170,44 @@ async fn collect(stream: ByteStream) -> ApiResult<Bytes> {
 }
 
 /// One JSON object after another, however the bytes are cut.
-fn objects<T: DeserializeOwned + Send + 'static>(response: FetchResponse) -> stream::BoxStream<'static, ApiResult<T>> {
+fn objects<T: DeserializeOwned + Send + 'static>(body: ByteStream) -> stream::BoxStream<'static, ApiResult<T>> {
     let mut buffer: Vec<u8> = Vec::new();
-    response
-        .body
-        .map(move |chunk| {
-            let chunk = chunk.map_err(lost)?;
-            buffer.extend_from_slice(&chunk);
-            let mut objects = Vec::new();
-            let mut reader = serde_json::Deserializer::from_slice(&buffer).into_iter::<T>();
-            let mut used = 0;
-            while let Some(next) = reader.next() {
-                match next {
-                    Ok(object) => {
-                        objects.push(Ok(object));
-                        used = reader.byte_offset();
-                    }
-                    Err(error) if error.is_eof() => break,
-                    Err(error) => {
-                        return Err(ApiError::connection(format!("the engine's stream cannot be read: {error}")));
-                    }
+    body.map(move |chunk| {
+        let chunk = chunk?;
+        buffer.extend_from_slice(&chunk);
+        let mut objects = Vec::new();
+        let mut reader = serde_json::Deserializer::from_slice(&buffer).into_iter::<T>();
+        let mut used = 0;
+        while let Some(next) = reader.next() {
+            match next {
+                Ok(object) => {
+                    objects.push(Ok(object));
+                    used = reader.byte_offset();
+                }
+                Err(error) if error.is_eof() => break,
+                Err(error) => {
+                    return Err(ApiError::connection(format!("the engine's stream cannot be read: {error}")));
                 }
             }
-            buffer.drain(..used);
-            Ok(stream::iter(objects))
-        })
-        .try_flatten()
-        .boxed()
+        }
+        buffer.drain(..used);
+        Ok(stream::iter(objects))
+    })
+    .try_flatten()
+    .boxed()
 }
 
 fn messages(response: FetchResponse) -> MessageStream {
-    objects(response)
+    objects(bytes(response))
 }
 
 /// Output in frames, or raw where the process has a terminal.
 fn output(response: FetchResponse) -> OutputStream {
     let raw = response.header("content-type") == Some("application/vnd.docker.raw-stream");
     let mut decoder = FrameDecoder::default();
-    response
-        .body
+    bytes(response)
         .map(move |chunk| {
-            let chunk = chunk.map_err(lost)?;
+            let chunk = chunk?;
             if raw {
                 return Ok(stream::iter(vec![Ok(OutputChunk::stdout(chunk))]));
             }

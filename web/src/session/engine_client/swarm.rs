@@ -97,7 +97,7 @@ impl SwarmApi for EngineClient {
         self.get("/docklab/raft", Query::new()).await
     }
     async fn swarm_changes(&self) -> ApiResult<BoxStream<'static, ApiResult<u64>>> {
-        Ok(objects(self.send("GET", "/docklab/swarm/changes", Query::new(), None).await?))
+        Ok(objects(self.stream("/docklab/swarm/changes", Query::new()).await?))
     }
     async fn list_configs(&self, filters: Filters) -> ApiResult<Vec<Config>> {
         self.get("/configs", Query::new().filters(&filters)).await

@@ -30,10 +30,10 @@ impl SystemApi for EngineClient {
             .maybe("since", options.since.as_deref())
             .maybe("until", options.until.as_deref())
             .filters(&options.filters);
-        Ok(objects(self.send("GET", "/events", query, None).await?))
+        Ok(objects(self.stream("/events", query).await?))
     }
     async fn activity(&self) -> ApiResult<BoxStream<'static, ApiResult<Activity>>> {
-        Ok(objects(self.send("GET", "/docklab/activity", Query::new(), None).await?))
+        Ok(objects(self.stream("/docklab/activity", Query::new()).await?))
     }
     async fn disk_usage(&self) -> ApiResult<SystemDataUsageResponse> {
         self.get("/system/df", Query::new()).await
