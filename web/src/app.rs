@@ -166,7 +166,7 @@ pub fn App() -> Html {
     };
     let in_lab = lab.is_some();
     html! {
-        <div class={classes!("shell", in_lab.then_some("has-tabs"))}>
+        <div class={classes!("shell", in_lab.then_some("has-tabs"))} data-panel={is_panel.to_string()}>
             if !is_panel { <header class="topbar">
                 <a class="brand" href="#/">{ brand() }{ "docklab" }</a>
                 if let Some(lab) = &lab { <span class="place">{ &lab.scenario.meta.title }</span> }

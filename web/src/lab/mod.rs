@@ -74,6 +74,7 @@ fn use_lab(props: &LabPageProps) -> (UseReducerHandle<LabState>, Rc<RefCell<Opti
     {
         let (dispatch, judging, scenario) = (state.dispatcher(), judging.clone(), props.scenario.clone());
         let initial = state.progress.clone();
+        let is_panel = props.is_panel;
         use_effect_with(props.session.clone(), move |session| {
             let progress = Rc::new(RefCell::new(initial));
             let judge =
@@ -81,7 +82,12 @@ fn use_lab(props: &LabPageProps) -> (UseReducerHandle<LabState>, Rc<RefCell<Opti
             let handle = judge.start({
                 let dispatch = dispatch.clone();
                 move |news| match news {
-                    News::Report(report) => dispatch.dispatch(LabAction::Report(report)),
+                    News::Report(report) => {
+                        if is_panel {
+                            panel::tell_report(&report);
+                        }
+                        dispatch.dispatch(LabAction::Report(report));
+                    }
                     News::Done => dispatch.dispatch(LabAction::Progress(progress.borrow().clone())),
                 }
             });
@@ -173,7 +179,7 @@ pub fn LabPage(props: &LabPageProps) -> Html {
             state.dispatch(LabAction::Progress(progress));
         })
     };
-    panel::use_panel(props.is_panel, &props.scenario, &state.reports, &on_run, &on_save);
+    panel::use_panel(props.is_panel, &props.scenario, &on_run, &on_save);
     let share = format!("--lab-share: {lab_share}%; --diagram-share: {diagram_share}%");
     html! {
         <>

@@ -1,7 +1,7 @@
 //! The page as a panel of another page of the same origin, the book: text and buttons stand there, terminals and diagram
 //! here. Commands come in as messages, and ticks go out.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::rc::Rc;
 
 use docklab_scenario::{Block, Commands, Scenario, StepReport};
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -23,7 +23,6 @@ struct Request {
 pub(super) fn use_panel(
     is_panel: bool,
     scenario: &Rc<Scenario>,
-    reports: &Rc<BTreeMap<String, StepReport>>,
     on_run: &Callback<Commands>,
     on_save: &Callback<FileToSave>,
 ) {
@@ -45,14 +44,6 @@ pub(super) fn use_panel(
         });
         move || drop(listener)
     });
-    use_effect_with((is_panel, reports.clone()), move |(is_panel, reports)| {
-        if *is_panel {
-            for (step, report) in &**reports {
-                let passed: Vec<bool> = report.expectations.iter().map(|expectation| expectation.passed).collect();
-                tell(&serde_json::json!({ "docklab": "report", "step": step, "passed": passed }));
-            }
-        }
-    });
 }
 
 /// The block of the lab that a message means; none, if it is not from a page of ours.
@@ -69,6 +60,12 @@ fn find(message: &str, scenario: &Scenario) -> Option<Block> {
     let request: Request = serde_json::from_slice(message.as_bytes()).ok()?;
     let step = scenario.steps.iter().find(|step| step.slug == request.step && request.docklab == "do")?;
     step.blocks.get(request.block).cloned()
+}
+
+/// Tells the page around this one which goals of a step are reached.
+pub(super) fn tell_report(report: &StepReport) {
+    let passed: Vec<bool> = report.expectations.iter().map(|expectation| expectation.passed).collect();
+    tell(&serde_json::json!({ "docklab": "report", "step": report.step, "passed": passed }));
 }
 
 /// To the page around this one, if it is of the same origin.
