@@ -70,7 +70,7 @@ impl Browser {
     pub fn wait_for(&self, expression: &str) {
         let started = std::time::Instant::now();
         while self.evaluate(&format!("return Boolean({expression})")) != Value::Bool(true) {
-            if started.elapsed().as_secs() > 60 {
+            if started.elapsed().as_secs() > 120 {
                 let text = self.evaluate("return document.body.innerText");
                 panic!("waited in vain for `{expression}`; the page says: {}", text.as_str().unwrap_or_default());
             }

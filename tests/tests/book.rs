@@ -24,9 +24,9 @@ fn a_command_of_the_book_runs_beside_its_text() {
     }
     let server = Server::start(false);
     let browser = Browser::start();
-    // The token becomes a cookie, by which the book's own files are served.
-    browser.open(&server.url());
-    browser.open(&format!("http://127.0.0.1:{}/book/labs/running-a-container.html", server.port));
+    // The token becomes a cookie, by which the rest is served.
+    let chapter = "book/labs/running-a-container.html";
+    browser.open(&format!("http://127.0.0.1:{}/{chapter}?token={}", server.port, server.token));
     run_first_command(&browser);
     let pictures = workspace().join("target/pictures");
     std::fs::create_dir_all(&pictures).expect("a directory for pictures");
