@@ -28,6 +28,13 @@ pub(super) async fn serve(
     if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(not_found(uri.path()));
     }
+    if relative == Path::new("labs/index.json") {
+        // What a page reads that has no token, as one inside the book.
+        let labs = super::labs(&server.labs)
+            .map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))?;
+        let files: Vec<String> = labs.into_iter().map(|lab| lab.file).collect();
+        return Ok(axum::Json(files).into_response());
+    }
     let file = if let Ok(rest) = relative.strip_prefix("labs") {
         server.labs.join(rest)
     } else if let Ok(rest) = relative.strip_prefix("book") {
