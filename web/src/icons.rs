@@ -7,6 +7,8 @@ pub enum Icon {
     Check,
     Copy,
     Play,
+    Pause,
+    Step,
     Plus,
     Close,
     Sun,
@@ -27,6 +29,8 @@ impl Icon {
                 "M5.5 5.5V3.5a1 1 0 0 1 1-1h6a1 1 0 0 1 1 1v6a1 1 0 0 1-1 1h-2M3.5 5.5h6a1 1 0 0 1 1 1v6a1 1 0 0 1-1 1h-6a1 1 0 0 1-1-1v-6a1 1 0 0 1 1-1z"
             }
             Self::Play => "M5 3.5l7 4.5-7 4.5z",
+            Self::Pause => "M5.5 3.5v9M10.5 3.5v9",
+            Self::Step => "M4 3.5l6 4.5-6 4.5zM12.5 3.5v9",
             Self::Plus => "M8 3v10M3 8h10",
             Self::Close => "M4 4l8 8M12 4l-8 8",
             Self::Sun => {

@@ -9,11 +9,11 @@ use crate::document::Commands;
 
 /// What has been captured while a scenario was played.
 #[derive(Debug, Default)]
-pub(crate) struct Captured(Mutex<BTreeMap<String, String>>);
+pub struct Captured(Mutex<BTreeMap<String, String>>);
 
 impl Captured {
     /// Keeps the last line that is not empty, if the block asks for it.
-    pub(crate) fn keep(&self, commands: &Commands, output: &str) {
+    pub fn keep(&self, commands: &Commands, output: &str) {
         let last = output.lines().rev().map(str::trim).find(|line| !line.is_empty());
         if let (Some(name), Some(value)) = (&commands.capture, last) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), value.to_owned());
@@ -21,7 +21,7 @@ impl Captured {
     }
 
     /// The commands with `$NAME` replaced by what was captured under it. A longer name is not touched.
-    pub(crate) fn fill(&self, commands: &Commands) -> Commands {
+    pub fn fill(&self, commands: &Commands) -> Commands {
         let captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut filled = commands.clone();
         for (name, value) in captured.iter() {

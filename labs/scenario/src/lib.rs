@@ -31,6 +31,7 @@ mod variables;
 mod watch;
 mod workspace;
 
+pub use capture::Captured;
 pub use check::{Check, Expectation, Field, FieldExpectation, FieldType, Kind, Matcher, Mistake, json_schema};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Belongings, Block, Choice, Commands, Diagram, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};

@@ -1,5 +1,7 @@
 //! What can befall a node: the power goes, it freezes, its cable is pulled.
 
+use std::time::Duration;
+
 use docklab_api::ApiError;
 use thiserror::Error;
 
@@ -17,6 +19,8 @@ pub struct NodeCondition {
     pub suspended: bool,
     /// No packet reaches it or leaves it.
     pub cut: bool,
+    /// Packets to and from it take longer.
+    pub slow: bool,
 }
 
 /// Why something could not be done to a node.
@@ -28,6 +32,8 @@ pub enum FaultError {
     Off(String),
     #[error("{0} runs already")]
     On(String),
+    #[error("a node has no link to itself")]
+    OneNode,
     #[error("a session has {MOST_NODES} nodes at most")]
     TooMany,
     #[error("the engine of {0} did not start: {1}")]
@@ -103,14 +109,36 @@ impl Simulator {
         Ok(())
     }
 
-    /// Puts a node's cable back.
-    pub fn heal(&self, name: &str) -> Result<(), FaultError> {
+    /// Cuts the link between two nodes, both ways; others still reach both.
+    pub fn cut_link(&self, name: &str, other: &str) -> Result<(), FaultError> {
         self.find(name)?;
+        self.find(other)?;
+        if name == other {
+            return Err(FaultError::OneNode);
+        }
+        self.world().lan().cut(name, other);
+        Ok(())
+    }
+
+    /// Makes everything that goes to or from a node take so much longer, each way.
+    pub fn slow(&self, name: &str, delay: Duration) -> Result<(), FaultError> {
+        self.running(name)?;
+        self.others(name).iter().for_each(|other| self.world().lan().slow(name, other.node.name(), delay));
+        self.set(name, |condition| condition.slow = !delay.is_zero());
+        Ok(())
+    }
+
+    /// Undoes everything that was done to a node: switches it on, lets it go on, plugs it in.
+    pub async fn heal(&self, name: &str) -> Result<(), FaultError> {
+        let node = self.find(name)?;
         for other in self.others(name).iter().filter(|other| !other.condition.cut) {
             self.world().lan().heal(name, other.node.name());
         }
-        self.set(name, |condition| condition.cut = false);
-        Ok(())
+        self.set(name, |condition| (condition.cut, condition.slow) = (false, false));
+        if node.condition.suspended {
+            self.resume(name)?;
+        }
+        if node.condition.killed { self.start(name).await } else { Ok(()) }
     }
 
     /// Takes a node out of the session for good. A swarm still counts it until `docker node rm`.

@@ -63,7 +63,7 @@ fn a_killed_node_is_replaced_and_comes_back() {
     let replicas = lab.replicas();
     assert_eq!(replicas.matches("Running").count(), 3, "{replicas}");
     assert!(!replicas.contains("node3"), "{replicas}");
-    lab.world.block_on(lab.simulator.start("node3")).expect("started");
+    lab.world.block_on(lab.simulator.heal("node3")).expect("started");
     lab.pass(30);
     assert_eq!(lab.states(), "node1=Ready node2=Ready node3=Ready");
     // Tasks do not move back by themselves.
@@ -115,7 +115,7 @@ fn a_cut_node_goes_on_alone_and_is_taken_back() {
     lab.pass(30);
     assert_eq!(lab.states(), "node1=Ready node2=Ready node3=Down");
     assert_ne!(lab.on("node3", "docker ps -q"), "", "its containers do not know");
-    lab.simulator.heal("node3").expect("healed");
+    lab.world.block_on(lab.simulator.heal("node3")).expect("healed");
     lab.pass(30);
     assert_eq!(lab.states(), "node1=Ready node2=Ready node3=Ready");
     assert_eq!(lab.on("node3", "docker ps -q"), "");
@@ -151,4 +151,35 @@ fn a_node_is_switched_off_from_its_own_shell() {
     lab.pass(30);
     assert!(lab.simulator.node(Some("node2")).is_some_and(|node| node.condition().killed));
     assert_eq!(lab.states(), "node1=Ready node2=Down node3=Ready");
+}
+
+#[test]
+fn a_link_is_cut_between_two_nodes_alone() {
+    let lab = Lab::new();
+    lab.simulator.cut_link("node1", "node3").expect("cut");
+    assert!(lab.simulator.cut_link("node1", "node1").is_err());
+    lab.pass(30);
+    assert_eq!(lab.states(), "node1=Ready node2=Ready node3=Down");
+    let ask = |name: &str| {
+        let node = lab.simulator.node(Some("node2")).expect("a node").node;
+        lab.world.block_on(node.run_script(&format!("curl -s -m 5 {name}"))).2
+    };
+    assert_eq!((ask("node1"), ask("node3")), (0, 0), "node2 reaches both");
+    lab.world.block_on(lab.simulator.heal("node3")).expect("healed");
+    lab.pass(30);
+    assert_eq!(lab.states(), "node1=Ready node2=Ready node3=Ready");
+}
+
+#[test]
+fn a_slow_node_answers_late_until_it_is_healed() {
+    let lab = Lab::new();
+    let ask = || {
+        let before = lab.world.elapsed();
+        lab.on("node2", "curl -s node3");
+        lab.world.elapsed() - before
+    };
+    lab.simulator.slow("node3", Duration::from_millis(400)).expect("slowed");
+    assert!(ask() >= Duration::from_millis(800));
+    lab.world.block_on(lab.simulator.heal("node3")).expect("healed");
+    assert!(ask() < Duration::from_millis(400));
 }

@@ -199,7 +199,7 @@ fn LogsPage(props: &LogsProps) -> Html {
 }
 
 /// A log without the terminal's control sequences.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {

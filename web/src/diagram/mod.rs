@@ -2,11 +2,12 @@
 
 pub mod host;
 pub mod layers;
+pub mod swarm;
 
 use docklab_scenario::Diagram;
 
 /// The diagrams of this page, in the order of their tabs.
-pub const OFFERED: &[Diagram] = &[Diagram::Host, Diagram::Layers];
+pub const OFFERED: &[Diagram] = &[Diagram::Host, Diagram::Layers, Diagram::Swarm];
 
 /// What a diagram's tab says.
 pub fn title(diagram: Diagram) -> &'static str {

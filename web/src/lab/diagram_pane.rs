@@ -10,6 +10,7 @@ use crate::{
         self,
         host::{HostDiagram, HostTable},
         layers::LayersPane,
+        swarm::SwarmPane,
     },
     session::SharedSession,
 };
@@ -20,6 +21,8 @@ pub(super) struct DiagramPaneProps {
     pub(super) session: SharedSession,
     pub(super) state: LabState,
     pub(super) nodes: Vec<String>,
+    /// Something was done to the session's nodes.
+    pub(super) on_places: Callback<()>,
 }
 
 /// The diagram of the current step; others are a tab away.
@@ -66,7 +69,7 @@ pub(super) fn DiagramPane(props: &DiagramPaneProps) -> Html {
                         }) }
                     </span>
                 }
-                if props.nodes.len() > 1 {
+                if props.nodes.len() > 1 && shown != Diagram::Swarm {
                     <span class="segments" role="group" aria-label="Node">
                         { for props.nodes.iter().map(|name| {
                             let (chosen, to) = (chosen_node.clone(), name.clone());
@@ -78,6 +81,10 @@ pub(super) fn DiagramPane(props: &DiagramPaneProps) -> Html {
                 <Goal step={step.cloned()} report={step.and_then(|step| props.state.reports.get(&step.slug)).cloned()} />
                 <span class="segments" role="group" aria-label="Show as">{ show(false, "Diagram") }{ show(true, "Table") }</span>
             </div>
+            if shown == Diagram::Swarm {
+                <SwarmPane session={props.session.clone()} swarm={props.state.swarm.clone()} recording={props.state.recording.clone()}
+                    places={props.state.places.clone()} as_table={*as_table} on_places={props.on_places.clone()} />
+            } else {
             <div class="diagram-main">
                 { match (shown, view, *as_table) {
                     (_, None, _) => html! { <div class="diagram-stage"><p class="waiting">{ "Waiting for the engine…" }</p></div> },
@@ -93,6 +100,7 @@ pub(super) fn DiagramPane(props: &DiagramPaneProps) -> Html {
                     <Details session={props.session.clone()} {node} {container} on_close={close} />
                 }
             </div>
+            }
         </>
     }
 }

@@ -16,6 +16,8 @@ use crate::{browser, session::SharedSession};
 #[derive(Debug, Clone)]
 pub(crate) enum Poke {
     Event(Box<EventMessage>),
+    /// The swarm looks different: a node, a service or a task.
+    Swarm,
     /// A file was saved, or the engine is reached (again).
     Look,
     /// A student asks about this step.
@@ -139,6 +141,7 @@ impl Judge {
     fn concerns(&self, poke: &Poke, watch: &Watch) -> bool {
         match poke {
             Poke::Event(event) => watch.concerns(event) && !self.evaluator.caused(event),
+            Poke::Swarm => watch.event_types.iter().any(|kind| kind == "service" || kind == "node"),
             Poke::Look => true,
             Poke::Ask(_) => false,
         }

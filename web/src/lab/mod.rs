@@ -3,6 +3,7 @@
 mod blocks;
 mod check;
 mod diagram_pane;
+mod follow;
 mod goal;
 mod judge;
 mod panel;
@@ -12,25 +13,24 @@ mod state;
 mod tests;
 mod text;
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::rc::Rc;
 
-use docklab_api::DockerApi;
-use docklab_scenario::{Commands, Evaluator, Scenario};
+use docklab_scenario::{Commands, Scenario};
 use yew::prelude::*;
 
 use crate::{
     browser,
     icons::Icon,
-    observe::{self, Update},
     panes::{Divide, Splitter, use_share},
     session::SharedSession,
     terminal::{Deck, DeckAction, Terminals},
 };
 use blocks::FileToSave;
 use diagram_pane::DiagramPane;
-use judge::{Judge, Judging, News, Poke, seconds};
+use follow::use_lab;
+use judge::{Poke, seconds};
+use state::LabAction;
 pub use state::progress_key;
-use state::{LabAction, LabState};
 use text::LabText;
 
 #[derive(Properties, PartialEq)]
@@ -46,89 +46,13 @@ pub struct LabPageProps {
     pub on_connection: Callback<Option<String>>,
 }
 
-const FIRST_RETRY_MILLISECONDS: i32 = 400;
-const LONGEST_RETRY_MILLISECONDS: i32 = 5000;
-
-/// Follows one engine for as long as the session is shown: a lost one is tried again with growing pauses.
-async fn keep_following(node: String, api: Arc<dyn DockerApi>, report: impl Fn(Update)) {
-    let mut pause = FIRST_RETRY_MILLISECONDS;
-    loop {
-        let reached = std::cell::Cell::new(false);
-        let error = observe::follow(&node, &api, &|update| {
-            reached.set(true);
-            report(update);
-        })
-        .await;
-        report(Update::Lost { node: node.clone(), reason: error.to_string() });
-        pause = if reached.get() { FIRST_RETRY_MILLISECONDS } else { (pause * 2).min(LONGEST_RETRY_MILLISECONDS) };
-        browser::sleep(pause).await;
-    }
-}
-
-/// Connects state, observers and judge of a session.
-#[hook]
-fn use_lab(props: &LabPageProps) -> (UseReducerHandle<LabState>, Rc<RefCell<Option<Judging>>>) {
-    let lab = props.scenario.meta.id.clone();
-    let state = use_reducer(move || LabState::load(&lab));
-    let judging = use_mut_ref(|| None::<Judging>);
-    {
-        let (dispatch, judging, scenario) = (state.dispatcher(), judging.clone(), props.scenario.clone());
-        let initial = state.progress.clone();
-        let is_panel = props.is_panel;
-        use_effect_with(props.session.clone(), move |session| {
-            let progress = Rc::new(RefCell::new(initial));
-            let judge =
-                Judge { scenario, session: session.clone(), progress: progress.clone(), evaluator: Evaluator::new() };
-            let handle = judge.start({
-                let dispatch = dispatch.clone();
-                move |news| match news {
-                    News::Report(report) => {
-                        if is_panel {
-                            panel::tell_report(&report);
-                        }
-                        dispatch.dispatch(LabAction::Report(report));
-                    }
-                    News::Done => dispatch.dispatch(LabAction::Progress(progress.borrow().clone())),
-                }
-            });
-            judging.replace(Some(handle.clone()));
-            let mut stops = Vec::new();
-            for (node, api) in session.nodes() {
-                let (stop, stopped) = futures::channel::oneshot::channel::<()>();
-                stops.push(stop);
-                let (dispatch, handle) = (dispatch.clone(), handle.clone());
-                let following = keep_following(node, api, move |update| match update {
-                    Update::View { node, view, events } => {
-                        dispatch.dispatch(LabAction::View(node, view));
-                        if events.is_empty() {
-                            handle.poke(Poke::Look);
-                        }
-                        for event in events {
-                            handle.poke(Poke::Event(Box::new(event)));
-                        }
-                    }
-                    Update::Lost { reason, .. } => dispatch.dispatch(LabAction::Lost(reason)),
-                });
-                browser::spawn(async move {
-                    futures::future::select(Box::pin(following), stopped).await;
-                });
-            }
-            move || {
-                judging.replace(None);
-                drop(stops);
-            }
-        });
-    }
-    (state, judging)
-}
-
 #[component]
 pub fn LabPage(props: &LabPageProps) -> Html {
-    let (state, judging) = use_lab(props);
+    let (state, judging, on_places) = use_lab(&props.scenario, &props.session, props.is_panel);
     let (lab_share, set_lab_share) = use_share("share.lab", 38.0);
     let (diagram_share, set_diagram_share) = use_share("share.diagram", 56.0);
     let tab = use_state(|| if props.is_panel { "terminals" } else { "lab" });
-    let nodes: Vec<String> = props.session.nodes().into_iter().map(|(name, _)| name).collect();
+    let nodes: Vec<String> = props.session.places().into_iter().map(|place| place.name).collect();
     let first = nodes.first().cloned().unwrap_or_default();
     let deck = use_reducer({
         let first = first.clone();
@@ -136,7 +60,7 @@ pub fn LabPage(props: &LabPageProps) -> Html {
     });
     {
         let on_connection = props.on_connection.clone();
-        use_effect_with(state.lost.clone(), move |lost| on_connection.emit(lost.clone()));
+        use_effect_with(state.lost_reason(), move |lost| on_connection.emit(lost.clone()));
     }
     let on_run = {
         let (deck, first, tab) = (deck.clone(), first.clone(), tab.clone());
@@ -147,11 +71,7 @@ pub fn LabPage(props: &LabPageProps) -> Html {
     };
     let on_ask = {
         let judging = judging.clone();
-        Callback::from(move |slug: String| {
-            if let Some(judging) = &*judging.borrow() {
-                judging.poke(Poke::Ask(slug));
-            }
-        })
+        Callback::from(move |slug: String| judging.poke(Poke::Ask(slug)))
     };
     let on_save = {
         let (session, judging) = (props.session.clone(), judging.clone());
@@ -161,9 +81,7 @@ pub fn LabPage(props: &LabPageProps) -> Html {
             browser::spawn(async move {
                 let saved = session.save_file(&node, &path, &content).await;
                 report.emit(saved.map_err(|error| error.to_string()));
-                if let Some(judging) = &*judging.borrow() {
-                    judging.poke(Poke::Look);
-                }
+                judging.poke(Poke::Look);
             });
         })
     };
@@ -193,7 +111,7 @@ pub fn LabPage(props: &LabPageProps) -> Html {
                 </div>
                 <Splitter divide={Divide::Columns} label="Width of the lab's text" share={lab_share} on_change={set_lab_share} />
                 <div class="pane pane-diagram">
-                    <DiagramPane scenario={props.scenario.clone()} session={props.session.clone()} state={(*state).clone()} nodes={nodes} />
+                    <DiagramPane scenario={props.scenario.clone()} session={props.session.clone()} state={(*state).clone()} {nodes} {on_places} />
                 </div>
                 <Splitter divide={Divide::Rows} label="Height of the diagram" share={diagram_share} on_change={set_diagram_share} />
                 <div class="pane pane-terminals">

@@ -1,6 +1,7 @@
 //! Follows one engine by its event stream and keeps a [`NodeView`] of it. Nothing polls: an event says what changed, and
 //! only that is read again.
 
+mod swarm;
 mod view;
 
 use std::{collections::BTreeSet, rc::Rc, sync::Arc};
@@ -12,6 +13,10 @@ use docklab_api::{
 use futures::{StreamExt as _, future::join_all};
 
 pub(crate) use view::STAND_IN_LABEL;
+pub use swarm::{
+    MemberView, Moment, Quorum, RaftViews, Recording, ServiceMode, ServicePort, ServiceView, SwarmState, SwarmView,
+    TaskView, UpdateView, concerns_swarm, follow_swarm, raft_of, raft_role, state_word,
+};
 pub use view::{
     ContainerState, ContainerView, Endpoint, HostFacts, ImageView, Namespace, NetworkView, NodeView, PortView, Sharing,
     human_size, short_id,

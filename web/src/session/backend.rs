@@ -1,7 +1,7 @@
 //! The session on the server that the page came from. Addresses are relative to the page; every request carries the token
 //! that the page's own address brought.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,21 +10,16 @@ use docklab_scenario::{HttpAnswer, HttpRequest, Workspace, WorkspaceError};
 use futures::{StreamExt as _, channel::mpsc::unbounded};
 use serde::{Deserialize, Serialize};
 
-use super::{EngineClient, EngineKind, Session, TerminalInput, TerminalLink};
+use super::{EngineClient, EngineKind, Fault, NodePlace, Session, TerminalInput, TerminalLink};
 use crate::browser::{self, FetchRequest, SocketEvent, SocketMessage};
 
 /// `GET /api/session`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct SessionDescription {
     pub engine: String,
-    pub nodes: Vec<NodeDescription>,
+    pub nodes: Vec<NodePlace>,
     #[serde(default)]
     pub labs: Vec<LabEntry>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct NodeDescription {
-    pub name: String,
 }
 
 /// A lab that the server offers.
@@ -45,6 +40,11 @@ struct ProxyRequest<'a> {
 }
 
 #[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+#[derive(Deserialize)]
 struct ProxyAnswer {
     status: u16,
     body: String,
@@ -55,8 +55,14 @@ pub struct Backend {
     /// The labs that the server offers.
     pub labs: Vec<LabEntry>,
     engine: EngineKind,
-    nodes: Vec<(String, Arc<dyn DockerApi>)>,
+    nodes: Mutex<Vec<BackendNode>>,
     token: String,
+}
+
+#[derive(Clone)]
+struct BackendNode {
+    place: NodePlace,
+    api: Arc<dyn DockerApi>,
 }
 
 /// The token of the page's address (`#token=…` or `?token=…`), kept for the tab so that links inside the page work.
@@ -112,21 +118,52 @@ fn authorization(token: &str) -> (&'static str, String) {
 impl Backend {
     /// Whether an engine answers there. A server without one offers its labs, and they run in the page.
     pub fn has_engine(&self) -> bool {
-        !self.nodes.is_empty()
+        !self.lock().is_empty()
     }
 
     fn new(description: SessionDescription, token: String) -> Self {
-        let nodes = description
-            .nodes
-            .into_iter()
-            .filter(|_| description.engine != "none")
-            .map(|node| {
-                let client = EngineClient::new(format!("nodes/{}/engine", node.name), Some(token.clone()));
-                (node.name, Arc::new(client) as Arc<dyn DockerApi>)
-            })
-            .collect();
         let engine = if description.engine == "docker" { EngineKind::Docker } else { EngineKind::Docklab };
-        Self { labs: description.labs, engine, nodes, token }
+        let backend = Self { labs: description.labs, engine, nodes: Mutex::default(), token };
+        if description.engine != "none" {
+            backend.arrange(description.nodes);
+        }
+        backend
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<BackendNode>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what the server says of its nodes; the engines of those that stay are kept.
+    fn arrange(&self, places: Vec<NodePlace>) {
+        let mut nodes = self.lock();
+        let former = std::mem::take(&mut *nodes);
+        nodes.extend(places.into_iter().map(|place| {
+            let known = former.iter().find(|known| known.place.name == place.name).map(|known| known.api.clone());
+            let api = known.unwrap_or_else(|| {
+                Arc::new(EngineClient::new(format!("nodes/{}/engine", place.name), Some(self.token.clone())))
+            });
+            BackendNode { place, api }
+        }));
+    }
+
+    /// A request that changes nodes and is answered with all of them.
+    async fn change_nodes(&self, method: &'static str, url: String, body: Option<Bytes>) -> Result<(), WorkspaceError> {
+        let (status, answer) = self.request(method, url, body).await?;
+        match status {
+            200 => {
+                let places = serde_json::from_slice(&answer)
+                    .map_err(|error| WorkspaceError(format!("the server's list of nodes cannot be read: {error}")))?;
+                self.arrange(places);
+                Ok(())
+            }
+            404 | 405 => Err(WorkspaceError("this server cannot change its nodes".to_owned())),
+            _ => {
+                let refusal = serde_json::from_slice::<Refusal>(&answer);
+                let text = refusal.map_or_else(|_| format!("status {status}"), |refusal| refusal.message);
+                Err(WorkspaceError(text))
+            }
+        }
     }
 
     async fn request(
@@ -136,7 +173,7 @@ impl Backend {
         body: Option<Bytes>,
     ) -> Result<(u16, Vec<u8>), WorkspaceError> {
         let mut headers = vec![authorization(&self.token)];
-        if body.is_some() && method == "POST" {
+        if body.is_some() && (method == "POST" || url.starts_with("api/")) {
             headers.push(("Content-Type", "application/json".to_owned()));
         }
         let response = browser::fetch(FetchRequest { method, url, headers, body })
@@ -161,7 +198,7 @@ fn split_url(url: &str) -> Option<(&str, u16, &str)> {
 #[async_trait]
 impl Workspace for Backend {
     fn nodes(&self) -> Vec<(String, Arc<dyn DockerApi>)> {
-        self.nodes.clone()
+        self.lock().iter().map(|node| (node.place.name.clone(), node.api.clone())).collect()
     }
 
     async fn http(&self, node: &str, request: HttpRequest) -> Result<HttpAnswer, WorkspaceError> {
@@ -241,6 +278,38 @@ impl Session for Backend {
             let reason = String::from_utf8_lossy(&answer);
             Err(WorkspaceError(format!("{path} was not saved on {node}: {reason} (status {status})")))
         }
+    }
+
+    fn places(&self) -> Vec<NodePlace> {
+        self.lock().iter().map(|node| node.place.clone()).collect()
+    }
+
+    fn allows_faults(&self) -> Result<(), String> {
+        match self.engine {
+            EngineKind::Docker => Err("this machine's Docker Engine is used as it is".to_owned()),
+            EngineKind::Docklab | EngineKind::Simulator => Ok(()),
+        }
+    }
+
+    async fn inflict(&self, node: &str, fault: Fault) -> Result<(), WorkspaceError> {
+        if fault == Fault::Remove {
+            return self.change_nodes("DELETE", format!("nodes/{node}"), None).await;
+        }
+        let body = serde_json::to_vec(&fault).map_err(|error| WorkspaceError(error.to_string()))?;
+        self.change_nodes("POST", format!("nodes/{node}/faults"), Some(body.into())).await
+    }
+
+    async fn ensure_nodes(&self, names: &[String]) -> Result<(), WorkspaceError> {
+        let is_complete = names.iter().all(|name| self.lock().iter().any(|node| node.place.name == *name));
+        if is_complete || self.engine != EngineKind::Docklab {
+            return Ok(());
+        }
+        let body = serde_json::to_vec(names).map_err(|error| WorkspaceError(error.to_string()))?;
+        self.change_nodes("PUT", "api/nodes".to_owned(), Some(body.into())).await
+    }
+
+    async fn add_node(&self) -> Result<(), WorkspaceError> {
+        self.change_nodes("POST", "api/nodes".to_owned(), Some(Bytes::from_static(b"{}"))).await
     }
 }
 

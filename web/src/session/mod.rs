@@ -2,6 +2,7 @@
 
 mod backend;
 mod engine_client;
+mod places;
 mod simulated;
 
 use std::{fmt, sync::Arc};
@@ -13,6 +14,7 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 
 pub use backend::{Backend, LabEntry, probe, token};
 pub use engine_client::EngineClient;
+pub use places::{Fault, NodePlace, NodeState, SessionTime};
 use simulated::Simulated;
 
 use crate::browser;
@@ -67,6 +69,24 @@ pub trait Session: Workspace {
     fn open_terminal(&self, node: &str, columns: u16, rows: u16) -> Result<TerminalLink, WorkspaceError>;
     /// Puts a file into the student's working directory on a node.
     async fn save_file(&self, node: &str, path: &str, content: &str) -> Result<(), WorkspaceError>;
+    /// The session's machines as they stand now, in the order of [`Workspace::nodes`].
+    fn places(&self) -> Vec<NodePlace>;
+    /// Whether [`Session::inflict`] and [`Session::add_node`] can do anything here; `Err` says why not.
+    fn allows_faults(&self) -> Result<(), String> {
+        Ok(())
+    }
+    /// Does something to a node. Its place and the list of nodes are up to date when this returns.
+    async fn inflict(&self, node: &str, fault: Fault) -> Result<(), WorkspaceError>;
+    /// Makes those of these nodes that are missing. Where nodes cannot be made, nothing happens.
+    async fn ensure_nodes(&self, _names: &[String]) -> Result<(), WorkspaceError> {
+        Ok(())
+    }
+    /// Adds a node under the next free name.
+    async fn add_node(&self) -> Result<(), WorkspaceError>;
+    /// Time as it can be controlled; `None` where it passes by itself.
+    fn time(&self) -> Option<&dyn SessionTime> {
+        None
+    }
 }
 
 /// A session as components pass it around: equal when it is the same one.

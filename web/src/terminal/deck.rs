@@ -4,6 +4,7 @@ use docklab_scenario::{Commands, Mode};
 use futures::channel::mpsc::UnboundedSender;
 use yew::Reducible;
 
+use super::capture::Captures;
 use crate::{browser, session::TerminalInput};
 
 /// One terminal.
@@ -36,7 +37,10 @@ pub enum DeckAction {
 
 /// The ways into the terminals. What is typed before a terminal is open waits for it.
 #[derive(Clone, Default)]
-pub struct Keyboard(Rc<RefCell<HashMap<u32, Way>>>);
+pub struct Keyboard {
+    ways: Rc<RefCell<HashMap<u32, Way>>>,
+    captures: Rc<RefCell<Captures>>,
+}
 
 enum Way {
     Open(UnboundedSender<TerminalInput>),
@@ -45,14 +49,14 @@ enum Way {
 
 impl PartialEq for Keyboard {
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
+        Rc::ptr_eq(&self.ways, &other.ways)
     }
 }
 
 impl Keyboard {
     /// Connects a terminal, and delivers what was typed for it before.
     pub fn connect(&self, id: u32, sender: UnboundedSender<TerminalInput>) {
-        let former = self.0.borrow_mut().insert(id, Way::Open(sender.clone()));
+        let former = self.ways.borrow_mut().insert(id, Way::Open(sender.clone()));
         if let Some(Way::Waiting(inputs)) = former {
             for input in inputs {
                 // A shell that has gone already reads nothing.
@@ -61,17 +65,26 @@ impl Keyboard {
         }
     }
     pub fn disconnect(&self, id: u32) {
-        self.0.borrow_mut().remove(&id);
+        self.ways.borrow_mut().remove(&id);
     }
     /// Sends input; false when the terminal has lost its shell.
     pub fn send(&self, id: u32, input: TerminalInput) -> bool {
-        match self.0.borrow_mut().entry(id).or_insert_with(|| Way::Waiting(Vec::new())) {
+        match self.ways.borrow_mut().entry(id).or_insert_with(|| Way::Waiting(Vec::new())) {
             Way::Open(sender) => sender.unbounded_send(input).is_ok(),
             Way::Waiting(inputs) => {
                 inputs.push(input);
                 true
             }
         }
+    }
+    /// Sends what somebody types.
+    pub fn type_by_hand(&self, id: u32, text: String) {
+        self.captures.borrow_mut().interrupted(id);
+        self.send(id, TerminalInput::Bytes(text.into_bytes().into()));
+    }
+    /// A terminal has printed this.
+    pub fn printed(&self, id: u32, bytes: &[u8]) {
+        self.captures.borrow_mut().printed(id, bytes);
     }
     fn type_text(&self, id: u32, text: &str) {
         self.send(id, TerminalInput::Bytes(text.replace('\n', "\r").into_bytes().into()));
@@ -116,9 +129,9 @@ impl Deck {
     }
     fn run(&mut self, node: &str, commands: &Commands) {
         let id = self.free_tab(node);
-        let mut text = commands.text.trim_end().to_owned();
-        text.push('\n');
-        self.keyboard.type_text(id, &text);
+        let filled = self.keyboard.captures.borrow().fill(commands);
+        self.keyboard.type_text(id, &format!("{}\n", filled.text.trim_end()));
+        self.keyboard.captures.borrow_mut().typed(id, &filled);
         if commands.mode == Mode::Keep
             && let Some(tab) = self.tabs.iter_mut().find(|tab| tab.id == id)
         {

@@ -1,5 +1,6 @@
 //! Terminals: several a node, in tabs. [`Deck`] knows which there are, [`TerminalScreen`] is one of them.
 
+mod capture;
 mod deck;
 mod screen;
 mod xterm;

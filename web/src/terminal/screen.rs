@@ -36,7 +36,7 @@ impl Screen {
         let on_data = {
             let keyboard = keyboard.clone();
             Closure::<dyn FnMut(String)>::new(move |text: String| {
-                keyboard.send(id, TerminalInput::Bytes(text.into_bytes().into()));
+                keyboard.type_by_hand(id, text);
             })
         };
         let on_resize = {
@@ -149,8 +149,10 @@ fn open(
     match session.open_terminal(node, screen.view.columns(), screen.view.rows()) {
         Ok(mut link) => {
             keyboard.connect(id, link.input);
+            let keyboard = keyboard.clone();
             browser::spawn(async move {
                 while let Some(bytes) = link.output.next().await {
+                    keyboard.printed(id, &bytes);
                     screen.view.write(&bytes);
                     on_output.emit(());
                 }
