@@ -12,11 +12,11 @@ use docklab_api::{
 };
 use futures::{StreamExt as _, future::join_all};
 
-pub(crate) use view::STAND_IN_LABEL;
 pub use swarm::{
     MemberView, Moment, Quorum, RaftViews, Recording, ServiceMode, ServicePort, ServiceView, SwarmState, SwarmView,
     TaskView, UpdateView, concerns_swarm, follow_swarm, raft_of, raft_role, state_word,
 };
+pub(crate) use view::STAND_IN_LABEL;
 pub use view::{
     ContainerState, ContainerView, Endpoint, HostFacts, ImageView, Namespace, NetworkView, NodeView, PortView, Sharing,
     human_size, short_id,

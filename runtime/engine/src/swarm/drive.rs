@@ -26,6 +26,7 @@ const RETRY_DIAL: Duration = Duration::from_millis(250);
 impl Engine {
     pub(super) async fn drive(self, manager: Arc<ManagerNode>) {
         let mut led = false;
+        let mut told = None;
         loop {
             let now = self.host.now();
             manager.look_at_time(now);
@@ -52,7 +53,14 @@ impl Engine {
                 }
             }
             led = leads;
-            manager.told.send_if_modified(|told| std::mem::replace(told, version) != version);
+            // Who leads and who can be reached changes without a change of the store.
+            let status = manager.status();
+            let reachable: Vec<bool> = status.members.iter().map(|member| member.reachable).collect();
+            let standing = Some((version, status.term, status.leader, reachable));
+            if told != standing {
+                told = standing;
+                manager.told.send_replace(version);
+            }
             manager.progress.send_modify(|count| *count += 1);
             if manager.is_stopped() {
                 return;

@@ -167,7 +167,7 @@ pub fn SwarmPane(props: &SwarmPaneProps) -> Html {
     let on_select = {
         let selection = selection.clone();
         Callback::from(move |chosen: Selection| {
-            selection.set(if selection.as_ref() == Some(&chosen) { None } else { Some(chosen) })
+            selection.set(if selection.as_ref() == Some(&chosen) { None } else { Some(chosen) });
         })
     };
     let on_close = {
