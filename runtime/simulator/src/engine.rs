@@ -274,15 +274,3 @@ through_the_switch! {
     raft_status() -> RaftStatus;
     swarm_changes() -> BoxStream<'static, ApiResult<u64>>;
 }
-
-#[cfg(test)]
-mod tests {
-    /// A method of the seam that has a body of its own would otherwise be answered by that, not by the engine.
-    #[test]
-    fn every_method_of_the_seam_goes_through_the_switch() {
-        let (seam, switch) = (include_str!("../../api/src/traits.rs"), include_str!("engine.rs"));
-        let methods = seam.lines().filter_map(|line| line.trim().strip_prefix("async fn ")?.split('(').next());
-        let missing: Vec<&str> = methods.filter(|method| !switch.contains(&format!("{method}("))).collect();
-        assert_eq!(missing, Vec::<&str>::new());
-    }
-}

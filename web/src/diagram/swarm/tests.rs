@@ -213,7 +213,6 @@ async fn the_picture_says_in_words_what_it_shows_in_shapes() {
     Ready
     Leader
     2 tasks
-    :80
     Node node2, Worker, Cut off, availability Active, 1 task
     node2
     Cut off
@@ -240,6 +239,7 @@ async fn the_picture_says_in_words_what_it_shows_in_shapes() {
     web.4
     pending
     1.13
+    :80
     ");
 }
 
