@@ -175,7 +175,7 @@ fn objects<T: DeserializeOwned + Send + 'static>(body: ByteStream) -> stream::Bo
     body.map(move |chunk| {
         let chunk = chunk?;
         buffer.extend_from_slice(&chunk);
-        let mut objects = Vec::new();
+        let mut objects: Vec<ApiResult<T>> = Vec::new();
         let mut reader = serde_json::Deserializer::from_slice(&buffer).into_iter::<T>();
         let mut used = 0;
         while let Some(next) = reader.next() {
@@ -209,7 +209,7 @@ fn output(response: FetchResponse) -> OutputStream {
         .map(move |chunk| {
             let chunk = chunk?;
             if raw {
-                return Ok(stream::iter(vec![Ok(OutputChunk::stdout(chunk))]));
+                return Ok::<_, ApiError>(stream::iter(vec![Ok(OutputChunk::stdout(chunk))]));
             }
             decoder.push(&chunk);
             Ok(stream::iter(std::iter::from_fn(|| decoder.next_frame()).map(Ok).collect::<Vec<_>>()))
