@@ -162,7 +162,7 @@ pub(crate) async fn print(context: &Context, call: &Invocation, tasks: Vec<Value
     for (_, _, name, node, task) in named {
         let shown = if table && name == previous { format!(" \\_ {name}") } else { name.clone() };
         previous = name;
-        rows.push(row(context, &task, shown, node, full || quiet));
+        rows.push(row(context, &task, shown, node, full || (quiet && call.command.path != "stack ps")));
     }
     let columns = vec!["ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports"];
     let listing = Listing { type_name: "*task.taskContext", headers: TASKS, columns, quiet: "ID", raw: RAW };

@@ -336,15 +336,14 @@ impl Parser<'_> {
                 Kind::Group(Box::new(self.pipeline("parenthesized pipeline", &TokenKind::CloseGroup)?))
             }
             other => {
-                let place = if context == "command" { "command" } else { context };
-                return Err(self.unexpected(other.as_ref(), place));
+                return Err(self.unexpected(other.as_ref(), context));
             }
         };
-        self.chain(Operand { at, kind }, context)
+        self.chain(Operand { at, kind })
     }
 
     /// Fields right behind an operand.
-    fn chain(&mut self, operand: Operand, context: &str) -> Outcome<Operand> {
+    fn chain(&mut self, operand: Operand) -> Outcome<Operand> {
         let chain_at = self.at();
         let mut path = Vec::new();
         while let Some(TokenKind::Field(name)) = self.peek() {
@@ -359,7 +358,6 @@ impl Parser<'_> {
                 let token = self.peek().cloned();
                 return Err(self.error(format!("unexpected {} in operand", describe(token.as_ref()))));
             }
-            let _ = context;
             return Ok(operand);
         }
         Ok(match operand.kind {

@@ -107,7 +107,7 @@ pub(crate) async fn port(context: &Context, call: &Invocation) -> CliResult {
     }
     if wanted.is_some() && lines.is_empty() {
         let given = call.argument(1);
-        return Err(CliError::new(format!("no public port '{given}' published for {}", call.argument(0))));
+        return Err(CliError::new(format!("Error: No public port '{given}' published for {}", call.argument(0))));
     }
     lines.sort_by(|one, other| format::natural_order(one, other));
     for line in lines {

@@ -19,11 +19,8 @@ BuildKit is currently disabled; enable it by removing the DOCKER_BUILDKIT=0\n   
 pub(crate) async fn notice(console: &dyn Console) -> CliResult<()> {
     let notice = match console.variable("DOCKER_BUILDKIT").as_deref() {
         Some("0" | "false") => DISABLED,
-        Some("1" | "true") => {
-            return Err(CliError::new(
-                "ERROR: BuildKit is enabled but the buildx component is missing or broken.\n       Install the buildx component to build images with BuildKit:\n       https://docs.docker.com/go/buildx/",
-            ));
-        }
+        // The newer builder's output has no notice.
+        Some("1" | "true") => return Ok(()),
         _ => DEPRECATED,
     };
     console.write(Stream::Stderr, notice.as_bytes()).await;
@@ -33,14 +30,31 @@ pub(crate) async fn notice(console: &dyn Console) -> CliResult<()> {
 /// `docker build` with the classic builder.
 pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
     let flags = &call.flags;
-    notice(context.console.as_ref()).await?;
+    let modern = super::modern::is_wanted(context.console.as_ref(), call);
+    let progress = if modern { Some(super::modern::progress(context, call)?) } else { None };
+    if !modern {
+        notice(context.console.as_ref()).await?;
+    }
+    for (flag, what) in [
+        ("secret", "mounts secrets into RUN instructions"),
+        ("ssh", "forwards SSH agents into RUN instructions"),
+        ("output", "writes a build's result anywhere but into the engine's images"),
+    ] {
+        if flags.given(flag) {
+            return Err(CliError::new(format!(
+                "ERROR: --{flag}: this engine's builder is the classic one; only BuildKit {what}"
+            )));
+        }
+    }
     for tag in flags.list("tag") {
         Reference::parse(&tag).map_err(|error| {
             grammar::misused(call, &format!("invalid argument {tag:?} for \"-t, --tag\" flag: {error}"))
         })?;
     }
     let (archive, dockerfile) = archive(context, call).await?;
-    let quiet = flags.is_set("quiet");
+    let definition = if modern { definition(&archive, &dockerfile) } else { Vec::new() };
+    let quiet = flags.is_set("quiet") || modern;
+    let sent = archive.len();
     #[allow(clippy::cast_precision_loss)] // a size to show
     let size = format::size4(archive.len() as f64);
     let sending = format!("Sending build context to Docker daemon  {size:>8}");
@@ -61,7 +75,7 @@ pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
         dockerfile: Some(dockerfile),
         tags: flags.list("tag"),
         extra_hosts: flags.list("add-host"),
-        quiet,
+        quiet: flags.is_set("quiet") && !modern,
         no_cache: flags.is_set("no-cache"),
         cache_from: flags.list("cache-from"),
         pull: flags.is_set("pull"),
@@ -81,21 +95,46 @@ pub(crate) async fn build(context: &Context, call: &Invocation) -> CliResult {
         Ok(messages) => messages,
         Err(error) => {
             // Quiet holds only while nothing goes wrong.
-            if quiet {
+            if quiet && !modern {
                 context.error_line(&sending).await;
+            }
+            if modern {
+                let message = error.message.trim_start_matches("dockerfile parse error ").to_owned();
+                let prefix = if message == error.message { "" } else { "dockerfile parse error " };
+                return Err(CliError::new(format!("ERROR: failed to build: failed to solve: {prefix}{message}")));
             }
             return Err(error.into());
         }
     };
     let mut image = None;
-    crate::progress::show(context, Stream::Stdout, messages, |value| {
-        image = value.get("ID").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
-    })
-    .await?;
+    if let Some(progress) = progress {
+        let text = String::from_utf8_lossy(&definition).into_owned();
+        let tags = flags.list("tag");
+        image = super::modern::show(context, progress, &text, 2, sent, &tags, messages).await?;
+    } else {
+        crate::progress::show(context, Stream::Stdout, messages, |value| {
+            image = value.get("ID").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
+        })
+        .await?;
+    }
     if let (Some(path), Some(id)) = (flags.get("iidfile"), image) {
         context.console.write_file(path, id.as_bytes(), 0o666).await?;
     }
     Ok(0)
+}
+
+/// The Dockerfile's own text, out of the packed context; nothing when it cannot be read there.
+fn definition(archive: &[u8], name: &str) -> Vec<u8> {
+    use std::io::Read as _;
+    let mut archive = tar::Archive::new(archive);
+    let Ok(entries) = archive.entries() else { return Vec::new() };
+    for mut entry in entries.flatten() {
+        if entry.path().is_ok_and(|path| path.to_string_lossy().trim_start_matches("./") == name) {
+            let mut text = Vec::new();
+            return if entry.read_to_end(&mut text).is_ok() { text } else { Vec::new() };
+        }
+    }
+    Vec::new()
 }
 
 /// The context's tar and the Dockerfile's name within it.

@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod context;
 pub(crate) mod ignore;
 pub(crate) mod list;
+pub(crate) mod modern;
 pub(crate) mod search;
 pub(crate) mod tree;
 
