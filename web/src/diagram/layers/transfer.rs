@@ -52,8 +52,8 @@ pub(super) fn TransferCard(props: &TransferCardProps) -> Html {
         Some((domain, _)) if domain.contains(['.', ':']) || domain == "localhost" => domain,
         _ => "docker.io",
     };
-    let still = |parcel: &&Parcel| matches!(parcel.state, Some(LayerState::Exists | LayerState::Mounted { .. }));
-    let resting = transfer.parcels.iter().filter(still).count();
+    let still = |parcel: &Parcel| matches!(parcel.state, Some(LayerState::Exists | LayerState::Mounted { .. }));
+    let resting = transfer.parcels.iter().filter(|parcel| still(parcel)).count();
     let folds = transfer.parcels.len() > ROWS && resting > 1;
     let title = if pushes { "Push" } else { "Pull" };
     let state = match &transfer.ended {
@@ -69,7 +69,7 @@ pub(super) fn TransferCard(props: &TransferCardProps) -> Html {
             </header>
             <div class="sides" aria-hidden="true"><span>{ &props.node }</span><span>{ if pushes { "→" } else { "←" } }</span><span>{ registry }</span></div>
             <ol class="parcels">
-                { for transfer.parcels.iter().rev().filter(|parcel| !(folds && still(parcel))).map(|parcel| row(parcel, pushes)) }
+                { for transfer.parcels.iter().enumerate().rev().filter(|(_, parcel)| !(folds && still(parcel))).map(|(index, parcel)| row(index, parcel, pushes)) }
                 if folds {
                     <li key="resting" class="parcel" data-state="there">
                         <span class="shore" /><span class="way"><span class="word">{ format!("{} already there", plural(resting, "layer")) }</span></span><span class="shore" />
@@ -93,7 +93,7 @@ fn word(parcel: &Parcel, pushes: bool) -> String {
     }
 }
 
-fn row(parcel: &Parcel, pushes: bool) -> Html {
+fn row(index: usize, parcel: &Parcel, pushes: bool) -> Html {
     let state = match &parcel.state {
         None | Some(LayerState::Waiting | LayerState::Retrying) => "waiting",
         Some(LayerState::Exists | LayerState::Mounted { .. }) => "there",
@@ -106,7 +106,7 @@ fn row(parcel: &Parcel, pushes: bool) -> Html {
     let size = size_text(parcel.layer.size);
     let text = word(parcel, pushes);
     html! {
-        <li key={parcel.layer.diff_id.clone()} class="parcel" data-state={state} data-way={if pushes { "push" } else { "pull" }}>
+        <li key={index} class="parcel" data-state={state} data-way={if pushes { "push" } else { "pull" }}>
             <span class="shore" data-side="here" />
             <span class="way">
                 if state == "moving" { <i class="load" style={format!("left: {at:.1}%")} /> }
