@@ -172,7 +172,7 @@ async fn collect(stream: ByteStream) -> ApiResult<Bytes> {
 /// One JSON object after another, however the bytes are cut.
 fn objects<T: DeserializeOwned + Send + 'static>(body: ByteStream) -> stream::BoxStream<'static, ApiResult<T>> {
     let mut buffer: Vec<u8> = Vec::new();
-    body.map(move |chunk| {
+    body.map(move |chunk| -> ApiResult<_> {
         let chunk = chunk?;
         buffer.extend_from_slice(&chunk);
         let mut objects: Vec<ApiResult<T>> = Vec::new();
@@ -206,7 +206,7 @@ fn output(response: FetchResponse) -> OutputStream {
     let raw = response.header("content-type") == Some("application/vnd.docker.raw-stream");
     let mut decoder = FrameDecoder::default();
     bytes(response)
-        .map(move |chunk| {
+        .map(move |chunk| -> ApiResult<_> {
             let chunk = chunk?;
             if raw {
                 return Ok::<_, ApiError>(stream::iter(vec![Ok(OutputChunk::stdout(chunk))]));
