@@ -7,9 +7,9 @@ use docklab_api::{
     API_VERSION, Activity, ApiResult, ENGINE_VERSION, Events, Filters, ListContainers, MIN_API_VERSION, Ping,
     SystemApi,
     models::{
-        AuthConfig, Commit, EventMessage, IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime,
-        SwarmInfo, SystemAuthResponse, SystemDataUsageResponse, SystemInfo, SystemInfoCgroupDriverEnum,
-        SystemInfoCgroupVersionEnum, SystemVersion, SystemVersionComponents, SystemVersionPlatform,
+        AuthConfig, Commit, EventMessage, IndexInfo, PluginsInfo, RegistryServiceConfig, Runtime, SystemAuthResponse,
+        SystemDataUsageResponse, SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemVersion,
+        SystemVersionComponents, SystemVersionPlatform,
     },
 };
 use futures::{FutureExt, StreamExt, future, stream, stream::BoxStream};
@@ -115,17 +115,7 @@ impl SystemApi for Engine {
             official: Some(true),
         };
         let count = |number: usize| Some(i64::try_from(number).unwrap_or(i64::MAX));
-        let swarm = self.membership().map_or_else(
-            || SwarmInfo {
-                node_id: Some(String::new()),
-                node_addr: Some(String::new()),
-                local_node_state: Some(LocalNodeState::INACTIVE),
-                control_available: Some(false),
-                error: Some(String::new()),
-                ..SwarmInfo::default()
-            },
-            |cluster| cluster.info(),
-        );
+        let swarm = self.membership().map_or_else(|| self.info_without_swarm(), |cluster| cluster.info());
         Ok(SystemInfo {
             id: Some(self.id.clone()),
             containers: Some(running + paused + stopped),

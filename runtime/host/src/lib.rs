@@ -25,7 +25,7 @@ pub use process::{
     ContainerSpec, DeviceSpec, ExecSpec, Exit, Limits, LogQuery, LogRecord, MountSource, MountSpec, NetworkMode,
     Output, Process, ProcessList, ProcessSpec, Processes, Standard, Started, Stats, TmpfsOptions, User,
 };
-pub use system::{HostInfo, HttpRequest, HttpResponse, Link, Machine, Records, Transport, Volumes};
+pub use system::{HostInfo, HttpRequest, HttpResponse, Identity, Judge, Link, Machine, Records, Transport, Volumes};
 
 /// A machine that can hold an engine.
 pub trait Host: Machine + Records + Transport + Layers + Volumes + Processes + Networks {}

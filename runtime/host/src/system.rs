@@ -88,11 +88,47 @@ pub trait Transport: Send + Sync {
     async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
         Err(HostError::Unsupported(format!("this machine cannot reach {address}: it has no links between nodes")))
     }
+    /// As [`Transport::listen`], over mutual TLS. `identity` is asked for every link; without one it is refused. Whoever
+    /// dials may do so without certificates, which [`Link::certificates`] then shows.
+    ///
+    /// The default is for machines whose links nobody can listen to or forge, as in a simulation: plain links.
+    async fn listen_secure(
+        &self,
+        port: u16,
+        identity: Arc<dyn Fn() -> Option<Identity> + Send + Sync>,
+        judge: Judge,
+    ) -> HostResult<BoxStream<'static, Arc<dyn Link>>> {
+        let _ = (identity, judge);
+        self.listen(port).await
+    }
+    /// As [`Transport::dial`], over mutual TLS. What `judge` says of the other side's certificates is the error.
+    async fn dial_secure(
+        &self,
+        address: SocketAddr,
+        identity: Option<Identity>,
+        judge: Judge,
+    ) -> HostResult<Arc<dyn Link>> {
+        let _ = (identity, judge);
+        self.dial(address).await
+    }
     /// The addresses of a host name as the node's own programs see them; none when nobody knows it.
     async fn resolve(&self, name: &str) -> HostResult<Vec<IpAddr>> {
         Err(HostError::Unsupported(format!("this machine cannot look up {name}: it has no resolver")))
     }
 }
+
+/// Who a node is on its links.
+#[derive(Clone)]
+pub struct Identity {
+    /// DER, the node's own first, then its issuer's.
+    pub certificates: Vec<Bytes>,
+    /// PKCS #8, DER.
+    pub key: Bytes,
+}
+
+/// Whether certificates (DER, the other side's own first) are to be trusted; why not. That the other side holds the key is
+/// the machine's affair.
+pub type Judge = Arc<dyn Fn(&[Bytes]) -> Result<(), String> + Send + Sync>;
 
 /// Messages between two nodes, in order. A link whose peer is gone without a word stays silent; what is sent over it is
 /// lost, and whoever uses it needs time-outs.
@@ -100,6 +136,10 @@ pub trait Transport: Send + Sync {
 pub trait Link: Send + Sync {
     /// The other end's address.
     fn peer(&self) -> IpAddr;
+    /// The other side's certificates, which were judged; none where it has shown none. `None` on a plain link.
+    fn certificates(&self) -> Option<Vec<Bytes>> {
+        None
+    }
     /// Sends one message of at most 64 MiB.
     async fn send(&self, message: Bytes) -> HostResult<()>;
     /// The next message; `None` once the peer has closed. One caller at a time; not to be cancelled.

@@ -30,8 +30,8 @@ struct Session {
     id: String,
     period: i64,
     sent: Option<Assignments>,
-    /// Role and managers as the node was last told.
-    told: Option<(bool, Vec<(String, String)>)>,
+    /// Role, managers and roots as the node was last told.
+    told: Option<FromManager>,
     /// Number and newest version of the node's tasks when `sent` was made.
     seen: (usize, u64),
 }
@@ -253,15 +253,15 @@ impl Manager {
         let mut managers: Vec<(String, String)> =
             self.managers.iter().map(|(node, manager)| (node.clone(), manager.address.clone())).collect();
         managers.sort();
+        let roots = self.store.cluster.as_ref().map(crate::objects::Cluster::roots).unwrap_or_default();
         let nodes = &self.store.nodes;
         for (node, session) in &mut self.dispatcher.sessions {
             let wanted = nodes.get(node).is_some_and(|node| node.is_manager());
             let manager = wanted || self.managers.contains_key(node);
-            let news = (manager, managers.clone());
+            let news = FromManager::Cluster { manager, managers: managers.clone(), roots: roots.clone() };
             if session.told.as_ref() != Some(&news) {
-                session.told = Some(news);
-                let message = FromManager::Cluster { manager, managers: managers.clone() };
-                self.dispatcher.outbox.push((node.clone(), message));
+                session.told = Some(news.clone());
+                self.dispatcher.outbox.push((node.clone(), news));
             }
         }
     }

@@ -8,6 +8,7 @@
 //! the manager.
 
 mod allocator;
+mod authority;
 mod consensus;
 mod constraints;
 mod control;
@@ -28,9 +29,10 @@ mod tests;
 mod time;
 mod update;
 
+pub use authority::{Authority, CertificateError, Holder, PrivateKey, certificates, verify, verify_by_digest};
 pub use consensus::{CodecError, LostLeadership, Member, Peer, RestoreError, Ticket, Timing, Work, Write};
 pub use constraints::{Constraint, ConstraintError};
-pub use control::{Call, Joined, NewNetwork, TokenRotation, insert_defaults};
+pub use control::{Call, Joined, NewNetwork, TokenRotation, insert_defaults, token_digest};
 pub use error::{ControlError, ControlResult};
 pub use manager::Manager;
 pub use messages::{

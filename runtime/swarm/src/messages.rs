@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    control::Call,
+    control::{Call, Joined},
     error::ControlResult,
     objects::{Attachment, ContainerState, Network, State},
 };
@@ -22,6 +22,12 @@ pub enum FromNode {
     Join {
         token: String,
         description: NodeDescription,
+        /// SEC1, standard base64.
+        public_key: String,
+    },
+    /// A member wants a new certificate for this public key.
+    Renew {
+        public_key: String,
     },
     /// The link will carry raft's messages, each as it is, from another manager. `secret` is the receiver's own, which
     /// only managers know beside it.
@@ -82,12 +88,14 @@ pub struct TaskReport {
 pub enum FromManager {
     /// The answer to `Join`.
     Joined {
-        node: String,
-        secret: String,
-        /// It is to be a manager.
-        manager: bool,
+        joined: Joined,
         /// Node ID and address of the managers.
         managers: Vec<(String, String)>,
+    },
+    /// The answer to `Renew`, PEM.
+    Certificate {
+        certificate: String,
+        roots: String,
     },
     /// One of raft's messages has arrived: a link that a cut has made silent is known by the lack of it.
     Received,
@@ -101,6 +109,8 @@ pub enum FromManager {
     Cluster {
         manager: bool,
         managers: Vec<(String, String)>,
+        /// Root certificates of the swarm, PEM: new ones mean that the node's certificate is to be renewed.
+        roots: String,
     },
     /// The answer to the other side's `ReadLogs`; standard error or output. `None` ends it.
     Output(Option<(bool, Vec<u8>)>),

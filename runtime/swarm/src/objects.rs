@@ -7,7 +7,7 @@ use docklab_api::models::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::random::base36;
+use crate::{authority::Authority, random::base36};
 
 /// A task's state. The order is the state machine's: a task's observed state never decreases.
 pub type State = TaskState;
@@ -32,6 +32,8 @@ pub struct Node {
     pub message: String,
     /// The address that the manager sees.
     pub address: String,
+    /// Digest (hexadecimal) of the root that has issued its certificate.
+    pub issuer: String,
     /// Proves that a session comes from the node that joined.
     pub secret: String,
 }
@@ -235,8 +237,10 @@ pub struct Cluster {
     pub id: String,
     pub meta: Meta,
     pub spec: SwarmSpec,
-    /// Identifies the swarm in join tokens.
-    pub root_digest: [u8; 32],
+    /// Its root certificate identifies the swarm in join tokens.
+    pub authority: Authority,
+    /// Root certificates (PEM) that are being replaced: nodes that have none of the new one are still known by them.
+    pub old_roots: String,
     pub worker_secret: [u8; 16],
     pub manager_secret: [u8; 16],
     pub address_pools: Vec<String>,
@@ -248,7 +252,16 @@ impl Cluster {
     /// `SWMTKN-1-<root>-<secret>`.
     pub fn token(&self, manager: bool) -> String {
         let secret = if manager { &self.manager_secret } else { &self.worker_secret };
-        format!("SWMTKN-1-{}-{}", base36(&self.root_digest, 50), base36(secret, 25))
+        format!("SWMTKN-1-{}-{}", base36(&self.authority.digest(), 50), base36(secret, 25))
+    }
+    /// All root certificates that nodes may be known by, the current one first.
+    pub fn roots(&self) -> String {
+        format!("{}{}", self.authority.certificate, self.old_roots)
+    }
+    /// Nanoseconds that a node's certificate is valid.
+    pub(crate) fn certificate_lifetime(&self) -> i64 {
+        let wanted = self.spec.ca_config.as_ref().and_then(|part| part.node_cert_expiry);
+        wanted.filter(|expiry| *expiry > 0).unwrap_or(90 * 86_400 * crate::time::SECOND)
     }
     /// Nanoseconds between two heartbeats.
     pub(crate) fn heartbeat_period(&self) -> i64 {

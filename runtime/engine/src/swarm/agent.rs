@@ -1,8 +1,9 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use docklab_api::{ApiError, ApiResult, ContainerApi, Filters, ListContainers, RemoveContainer};
 use docklab_host::Link;
-use docklab_swarm::{Assignments, FromManager, FromNode, TaskAssignment, TaskReport};
+use docklab_swarm::{Assignments, FromManager, FromNode, Joined, PrivateKey, TaskAssignment, TaskReport, token_digest};
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -40,10 +41,8 @@ pub(super) enum Event {
 
 /// What a manager says to a new member.
 pub(super) struct JoinedSwarm {
-    pub(super) node: String,
-    pub(super) secret: String,
-    /// It is to be a manager.
-    pub(super) manager: bool,
+    pub(super) key: PrivateKey,
+    pub(super) joined: Joined,
     /// Node ID and address.
     pub(super) managers: Vec<(String, String)>,
 }
@@ -74,6 +73,8 @@ struct Agent {
     sessions: u64,
     /// Where the leader listens, as the manager that was asked last says.
     leader: Option<String>,
+    /// Role and roots as the leader told them last.
+    told: Option<(bool, String)>,
     /// Attempts to find a manager that has a session for this node.
     attempts: usize,
 }
@@ -91,6 +92,7 @@ impl Engine {
             session: None,
             sessions: 0,
             leader: None,
+            told: None,
             attempts: 0,
         };
         let mut stopped = membership.stopped();
@@ -109,16 +111,20 @@ impl Engine {
                 "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: {error}\""
             ))
         };
-        let link = self.host.dial(manager).await.map_err(|error| unavailable(error.to_string()))?;
-        let join = FromNode::Join { token: token.to_owned(), description: self.describe() };
+        let digest = token_digest(token).ok_or_else(|| ApiError::invalid("invalid join token"))?;
+        let link = self.dial_to_join(manager, digest).await.map_err(|error| match error.to_string() {
+            text if text.starts_with("remote CA") => ApiError::invalid(text),
+            text => unavailable(text),
+        })?;
+        let key = self.new_key();
+        let public_key = STANDARD.encode(key.public_key().map_err(|error| ApiError::system(error.to_string()))?);
+        let join = FromNode::Join { token: token.to_owned(), description: self.describe(), public_key };
         link.send(encode(&join)).await.map_err(|error| unavailable(error.to_string()))?;
         let answer = link.receive().await.map_err(|error| unavailable(error.to_string()))?;
         link.close();
         let answer = answer.ok_or_else(|| unavailable(format!("read tcp {manager}: EOF")))?;
         match serde_json::from_slice(&answer) {
-            Ok(FromManager::Joined { node, secret, manager, managers }) => {
-                Ok(JoinedSwarm { node, secret, manager, managers })
-            }
+            Ok(FromManager::Joined { joined, managers }) => Ok(JoinedSwarm { key, joined, managers }),
             Ok(FromManager::Refused(text)) => Err(ApiError::invalid(text)),
             _ => Err(ApiError::system(format!("{manager} does not answer as a swarm's manager does"))),
         }
@@ -161,6 +167,14 @@ impl Agent {
     async fn connect(&mut self) -> ApiResult<()> {
         let record = self.membership.record();
         let own = self.membership.manager();
+        if let Some(manager) = &own {
+            // One that has just begun leads in a moment, or hears who does.
+            self.engine
+                .wait_for_manager(manager, RETRY_LEADER, |member| {
+                    member.manager().is_some() || member.leader().is_some()
+                })
+                .await;
+        }
         let link: Arc<dyn Link> = match own.as_ref().filter(|manager| manager.leads()) {
             Some(manager) => {
                 let (ours, theirs) = LocalLink::pair(record.address.parse().ok());
@@ -180,7 +194,7 @@ impl Agent {
                 self.attempts += 1;
                 let address = address.as_ref().or(next).and_then(|address| manager_address(address));
                 let address = address.ok_or_else(|| ApiError::system("this node knows no manager"))?;
-                self.engine.host.dial(address).await.map_err(crate::api_error)?
+                self.engine.dial_manager(address).await.map_err(crate::api_error)?
             }
         };
         let register = FromNode::Register {
@@ -258,6 +272,9 @@ impl Agent {
                 // Should this one stay without an answer.
                 self.beat_after(number, 5_000_000_000);
                 self.send(beat).await;
+                if let Some((manager, roots)) = self.told.clone() {
+                    self.renew(manager, &roots).await;
+                }
             }
             Event::Report(report) => {
                 if let Some(task) = self.tasks.get_mut(&report.task) {
@@ -299,7 +316,21 @@ impl Agent {
                 }
                 self.leader = leader;
             }
-            FromManager::Cluster { manager, managers } => {
+            FromManager::Certificate { certificate, roots } => {
+                let kept = self
+                    .engine
+                    .remember_member(&self.membership, |record| {
+                        record.certificate = certificate;
+                        record.roots = roots;
+                    })
+                    .await;
+                if let Err(error) = kept {
+                    tracing::error!(%error, "the node's new certificate could not be kept");
+                }
+            }
+            FromManager::Cluster { manager, managers, roots } => {
+                self.renew(manager, &roots).await;
+                self.told = Some((manager, roots));
                 self.engine.follow_role(&self.membership, manager, managers);
             }
             FromManager::Assignments(assignments) => self.apply(assignments).await,
@@ -308,6 +339,18 @@ impl Agent {
                 self.logs.start(&self.engine, &self.events, request, task, query);
             }
             FromManager::CancelLogs { request } => self.logs.cancel(request),
+        }
+    }
+
+    /// Asks for a new certificate when one is due.
+    async fn renew(&mut self, manager: bool, roots: &str) {
+        let record = self.membership.record();
+        if !record.must_renew(manager, roots, self.engine.host.now()) {
+            return;
+        }
+        match record.key.public_key() {
+            Ok(key) => self.send(FromNode::Renew { public_key: STANDARD.encode(key) }).await,
+            Err(error) => tracing::error!(%error, "the node's key cannot be used"),
         }
     }
 

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use docklab_api::{
@@ -10,18 +10,16 @@ use docklab_api::{
     },
 };
 use docklab_swarm::{Call, TokenRotation};
-use futures::{StreamExt as _, future::Either, stream::BoxStream};
+use futures::{StreamExt as _, stream::BoxStream};
 
 use super::{
-    Engine,
-    agent::JoinedSwarm,
+    Engine, joining,
     membership::{Membership, NodeRecord},
     no_swarm,
 };
 
 use crate::names;
 
-const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,10 +42,9 @@ impl Engine {
     async fn start_swarm(&self, body: SwarmInitRequest) -> ApiResult<String> {
         let address = self.advertise_address(body.advertise_addr.as_deref().unwrap_or("")).await?.to_string();
         let pools = body.default_addr_pool.unwrap_or_default();
-        let (manager, node, secret, raft) =
+        let (manager, record) =
             self.new_swarm(body.spec.unwrap_or_default(), &address, pools, body.subnet_size.filter(|size| *size != 0))?;
-        let managers = vec![(node.clone(), format!("{address}:{}", super::PORT))];
-        let record = NodeRecord { node: node.clone(), secret, raft: Some(raft), address, managers };
+        let node = record.node.clone();
         let membership = self.enter(record, Some(manager)).await?;
         self.wait_to_lead(&membership).await;
         Ok(node)
@@ -71,7 +68,7 @@ impl Engine {
 
     async fn wait_to_lead(&self, membership: &Membership) {
         if let Some(manager) = membership.manager() {
-            self.wait_for_manager(&manager, JOIN_TIMEOUT, |member| member.manager().is_some()).await;
+            self.wait_for_manager(&manager, joining::TIMEOUT, |member| member.manager().is_some()).await;
         }
     }
 
@@ -82,29 +79,6 @@ impl Engine {
         let mut ended = membership.ended();
         let ended = Box::pin(async move { ended.wait_for(|ended| *ended).await.is_ok() });
         futures::future::select(ended, self.host.sleep(LEAVE_TIMEOUT)).await;
-    }
-
-    /// Becomes the member that a manager has accepted, and a manager where that was asked for.
-    async fn enter_as(&self, joined: JoinedSwarm, address: IpAddr) -> ApiResult<()> {
-        let JoinedSwarm { node, secret, manager, managers } = joined;
-        let record = NodeRecord { node, secret, raft: None, address: address.to_string(), managers };
-        let membership = self.enter(record, None).await?;
-        if !manager {
-            return Ok(());
-        }
-        let changing = membership.changing_role.lock().await;
-        let manager = match membership.manager() {
-            Some(manager) => manager,
-            None => self.become_manager(&membership).await?,
-        };
-        drop(changing);
-        let id = manager.look(|member| member.id());
-        let taken_in = self
-            .wait_for_manager(&manager, JOIN_TIMEOUT, |member| {
-                member.peers().contains_key(&id) && member.leader().is_some()
-            })
-            .await;
-        if taken_in { Ok(()) } else { Err(timed_out()) }
     }
 
     /// What `docker swarm leave` says on a manager that is not forced.
@@ -137,13 +111,6 @@ impl Engine {
     }
 }
 
-fn timed_out() -> ApiError {
-    ApiError::system(
-        "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use the \
-         \"docker info\" command to see the current swarm status of your node.",
-    )
-}
-
 #[async_trait]
 impl SwarmApi for Engine {
     async fn inspect_swarm(&self) -> ApiResult<Swarm> {
@@ -158,6 +125,9 @@ impl SwarmApi for Engine {
             }
             return Err(in_swarm());
         }
+        if self.is_joining() {
+            return Err(in_swarm());
+        }
         if body.spec.as_ref().and_then(|spec| spec.encryption_config.as_ref()?.auto_lock_managers) == Some(true) {
             return Err(ApiError::not_implemented("autolock is not available: the swarm's store is not encrypted"));
         }
@@ -166,7 +136,7 @@ impl SwarmApi for Engine {
 
     async fn join_swarm(&self, body: SwarmJoinRequest) -> ApiResult<()> {
         let _changing = self.swarm.changing.lock().await;
-        if self.membership().is_some() {
+        if self.membership().is_some() || self.is_joining() {
             return Err(in_swarm());
         }
         let token = body.join_token.unwrap_or_default();
@@ -179,30 +149,14 @@ impl SwarmApi for Engine {
             return Err(ApiError::invalid("invalid join token"));
         }
         let address = self.advertise_address(body.advertise_addr.as_deref().unwrap_or("")).await?;
-        let remotes = body.remote_addrs.unwrap_or_default();
-        let mut last = ApiError::invalid("at least 1 RemoteAddr is required to join");
-        for remote in remotes {
-            let Some(manager) = self.manager_address(&remote).await else {
-                last = ApiError::invalid(format!("invalid remote address {remote}"));
-                continue;
-            };
-            let asking = Box::pin(self.ask_to_join(manager, &token));
-            match futures::future::select(asking, self.host.sleep(JOIN_TIMEOUT)).await {
-                Either::Left((Ok(joined), _)) => return self.enter_as(joined, address).await,
-                Either::Left((Err(error), _)) => last = error,
-                Either::Right(_) => {
-                    last = ApiError::unavailable(format!(
-                        "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial tcp \
-                         {manager}: i/o timeout\""
-                    ));
-                }
-            }
-        }
-        Err(last)
+        self.join(body.remote_addrs.unwrap_or_default(), token, address).await
     }
 
     async fn leave_swarm(&self, force: bool) -> ApiResult<()> {
         let _changing = self.swarm.changing.lock().await;
+        if self.stop_joining() {
+            return Ok(());
+        }
         let membership = self.membership().ok_or_else(|| ApiError::unavailable("This node is not part of a swarm"))?;
         if let Some(manager) = membership.manager() {
             if !force {

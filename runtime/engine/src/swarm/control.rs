@@ -122,7 +122,7 @@ impl Engine {
             let leader = member.leader().filter(|_| !member.is_leader())?;
             Some((manager_address(&leader.address)?, member.store().nodes.get(&leader.node)?.secret.clone()))
         })?;
-        let link = self.host.dial(address).await.ok()?;
+        let link = self.dial_manager(address).await.ok()?;
         link.send(encode(&message(own, secret))).await.ok()?;
         Some(link)
     }

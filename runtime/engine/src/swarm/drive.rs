@@ -149,7 +149,7 @@ impl Engine {
             address: format!("{}:{PORT}", own.address),
             own_secret: own.secret,
         };
-        let dial = self.host.dial(address);
+        let dial = Box::pin(self.dial_manager(address));
         let Either::Left((Ok(link), _)) = select(dial, self.host.sleep(DIAL_TIMEOUT)).await else {
             return None;
         };
@@ -157,9 +157,10 @@ impl Engine {
         let (heard, mut receipts) = mpsc::unbounded_channel();
         let reader = link.clone();
         self.host.spawn(Box::pin(async move {
-            while let Ok(Some(_)) = reader.receive().await {
-                // The link is given up.
-                if heard.send(()).is_err() {
+            while let Ok(Some(message)) = reader.receive().await {
+                let received = matches!(serde_json::from_slice(&message), Ok(FromManager::Received));
+                // It is refused, or the link is given up.
+                if !received || heard.send(()).is_err() {
                     return;
                 }
             }

@@ -19,7 +19,7 @@ use futures::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::{Engine, PORT};
+use super::{Engine, PORT, membership::NodeRecord};
 use crate::HostResultExt;
 
 /// The records of raft's log.
@@ -205,23 +205,37 @@ impl ManagerNode {
 }
 
 impl Engine {
-    /// Makes a swarm of this one node; returns its ID, secret and raft ID.
+    /// Makes a swarm of this one node, which will remember the record.
     pub(super) fn new_swarm(
         &self,
         spec: SwarmSpec,
         address: &str,
         pools: Vec<String>,
         subnet_size: Option<u32>,
-    ) -> ApiResult<(Arc<ManagerNode>, String, String, u64)> {
+    ) -> ApiResult<(Arc<ManagerNode>, NodeRecord)> {
         let listen = format!("{address}:{PORT}");
         let now = self.host.now();
-        let (manager, id) =
-            Manager::init(self.seed(), now, spec, self.describe(), address, &listen, pools, subnet_size);
+        let (mut manager, id) =
+            Manager::init(self.seed(), now, spec, self.describe(), address, &listen, pools, subnet_size)
+                .map_err(super::control_error)?;
+        let key = self.new_key();
+        let public_key = key.public_key().map_err(|error| ApiError::system(error.to_string()))?;
+        let (certificate, roots) = manager.certify(now, &id, &public_key).map_err(super::control_error)?;
         let secret = manager.node_secret(&id).unwrap_or_default();
         let raft = self.raft_id();
-        let peer = Peer { node: id.clone(), address: listen };
+        let peer = Peer { node: id.clone(), address: listen.clone() };
         let member = Member::create(raft, peer, manager.store().clone(), self.timing(), self.seed(), now);
-        Ok((ManagerNode::new(member.map_err(unreadable)?), id, secret, raft))
+        let record = NodeRecord {
+            node: id.clone(),
+            secret,
+            raft: Some(raft),
+            key,
+            certificate,
+            roots,
+            address: address.to_owned(),
+            managers: vec![(id, listen)],
+        };
+        Ok((ManagerNode::new(member.map_err(unreadable)?), record))
     }
 
     /// A manager that other managers take in.

@@ -12,7 +12,7 @@ use docklab_api::{
     },
 };
 use docklab_host::{HostError, Link};
-use docklab_swarm::ControlError;
+use docklab_swarm::{ControlError, PrivateKey};
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -32,6 +32,11 @@ pub(crate) struct NodeRecord {
     pub(crate) secret: String,
     /// Its number among the managers; `None` for a worker.
     pub(crate) raft: Option<u64>,
+    pub(crate) key: PrivateKey,
+    /// This node's, PEM.
+    pub(crate) certificate: String,
+    /// Of the swarm, PEM; the one that nodes get certificates of first.
+    pub(crate) roots: String,
     /// The address that this node gives to others.
     pub(crate) address: String,
     /// Node ID and address of the managers.
@@ -61,7 +66,7 @@ impl Membership {
         })
     }
 
-    pub(super) fn record(&self) -> NodeRecord {
+    pub(crate) fn record(&self) -> NodeRecord {
         lock(&self.record).clone()
     }
 
@@ -155,10 +160,10 @@ impl Engine {
         record: NodeRecord,
         manager: Option<Arc<ManagerNode>>,
     ) -> ApiResult<Arc<Membership>> {
+        let membership = Membership::new(record.clone(), manager.clone());
         // First, because it may fail.
-        let links = if manager.is_some() { Some(self.listen_for_nodes().await?) } else { None };
+        let links = if manager.is_some() { Some(self.listen_for_nodes(&membership).await?) } else { None };
         records::put(&*self.host, NODE_KIND, NODE, &record).await?;
-        let membership = Membership::new(record, manager.clone());
         self.set_membership(Some(membership.clone()));
         if let (Some(manager), Some(links)) = (manager, links) {
             self.run_manager(&manager, links);
@@ -186,10 +191,13 @@ impl Engine {
     }
 
     /// Opens the managers' port. A swarm that has just been left may still hold it for a moment.
-    pub(super) async fn listen_for_nodes(&self) -> ApiResult<BoxStream<'static, Arc<dyn Link>>> {
+    pub(super) async fn listen_for_nodes(
+        &self,
+        membership: &Arc<Membership>,
+    ) -> ApiResult<BoxStream<'static, Arc<dyn Link>>> {
         let mut tries = 20;
         loop {
-            match self.host.listen(PORT).await {
+            match self.listen_as(membership).await {
                 Err(HostError::PortInUse { .. }) if tries > 0 => {
                     tries -= 1;
                     self.host.sleep(Duration::from_millis(100)).await;

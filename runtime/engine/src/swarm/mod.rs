@@ -6,6 +6,8 @@ mod api;
 mod container;
 mod control;
 mod drive;
+mod identity;
+mod joining;
 mod local_link;
 mod logs;
 mod manager;
@@ -32,6 +34,7 @@ pub(crate) const PORT: u16 = 2377;
 #[derive(Default)]
 pub(crate) struct Swarm {
     membership: Mutex<Option<Arc<Membership>>>,
+    joining: Mutex<Option<joining::Joining>>,
     /// One init, join or leave at a time.
     changing: tokio::sync::Mutex<()>,
 }

@@ -47,7 +47,7 @@ impl Engine {
     pub(super) async fn become_manager(&self, membership: &Arc<Membership>) -> ApiResult<Arc<ManagerNode>> {
         let raft = self.raft_id();
         let record = membership.record();
-        let links = self.listen_for_nodes().await?;
+        let links = self.listen_for_nodes(membership).await?;
         let manager = self.new_manager(raft, &record.node).await?;
         self.remember_member(membership, |record| record.raft = Some(raft)).await?;
         membership.set_manager(Some(manager.clone()));
@@ -77,7 +77,7 @@ impl Engine {
     /// Whether a manager has passed the request on.
     async fn ask_in_at(&self, record: &NodeRecord, raft: u64, address: &str) -> bool {
         let Some(address) = manager_address(address) else { return false };
-        let Ok(link) = self.host.dial(address).await else { return false };
+        let Ok(link) = self.dial_manager(address).await else { return false };
         let own = format!("{}:{PORT}", record.address);
         let call = Box::new(Call::AddManager { raft, node: record.node.clone(), address: own });
         let message = FromNode::Call { from: record.node.clone(), secret: record.secret.clone(), call };

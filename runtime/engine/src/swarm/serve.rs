@@ -76,9 +76,12 @@ impl Served {
     fn handle(&mut self, message: FromNode) {
         let now = self.engine.host.now();
         match message {
-            FromNode::Join { token, description } => {
+            FromNode::Join { token, description, public_key } => {
                 let address = self.link.peer().to_string();
-                self.join(Call::Join { token, description, address });
+                self.join(Call::Join { token, description, address, public_key });
+            }
+            message if !self.is_allowed(&message) => {
+                self.refuse("rpc error: code = PermissionDenied desc = Permission denied: unauthorized peer role");
             }
             FromNode::Raft { secret, id, address, own_secret } => {
                 if self.is_own(&secret) {
@@ -140,8 +143,42 @@ impl Served {
                 // Where this manager does not lead any more, the node's heartbeats will be missed.
                 let _ = self.manager.change(now, |manager| manager.node_left(now, node));
             }
+            FromNode::Renew { public_key } => self.renew(public_key),
             FromNode::Logs { request, chunk } => self.manager.deliver_log(&self.sender, request, chunk),
         }
+    }
+
+    /// Whether the certificate at the other end is that of somebody who may say this. Machines without certificates rely on
+    /// the secrets alone.
+    fn is_allowed(&self, message: &FromNode) -> bool {
+        let Some(membership) = self.engine.membership() else { return false };
+        let Some(holder) = self.engine.holder_of(&membership, &*self.link) else { return true };
+        let Some(holder) = holder else { return false };
+        match message {
+            FromNode::Register { node, .. } => holder.node == *node,
+            FromNode::Raft { .. } | FromNode::ReadLogs { .. } => holder.manager,
+            FromNode::Call { from, call, .. } => {
+                holder.node == *from && (holder.manager || matches!(**call, Call::AddManager { .. }))
+            }
+            _ => true,
+        }
+    }
+
+    fn renew(&self, public_key: String) {
+        let (engine, manager, sender) = (self.engine.clone(), self.manager.clone(), self.sender.clone());
+        let call = Call::Certify { node: self.node.clone(), public_key };
+        self.engine.host.spawn(Box::pin(async move {
+            let answer = match engine.call_here(&manager, call).await {
+                Some(Ok(value)) => match serde_json::from_value(value) {
+                    Ok((certificate, roots)) => FromManager::Certificate { certificate, roots },
+                    Err(error) => FromManager::Refused(error.to_string()),
+                },
+                Some(Err(error)) => FromManager::Refused(error.to_string()),
+                None => FromManager::NotLeader { leader: manager.leader_address() },
+            };
+            // The link has ended meanwhile.
+            let _ = sender.send(answer);
+        }));
     }
 
     fn answer(&self, answer: FromManager) {
@@ -177,9 +214,7 @@ impl Served {
         self.engine.host.spawn(Box::pin(async move {
             let answer = match engine.call_swarm(&manager, call).await {
                 Ok(value) => match serde_json::from_value::<Joined>(value) {
-                    Ok((node, secret, is_manager)) => {
-                        FromManager::Joined { node, secret, manager: is_manager, managers: manager.managers() }
-                    }
+                    Ok(joined) => FromManager::Joined { joined, managers: manager.managers() },
                     Err(error) => FromManager::Refused(error.to_string()),
                 },
                 Err(error) => FromManager::Refused(error.to_string()),

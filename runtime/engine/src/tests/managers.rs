@@ -302,6 +302,105 @@ fn a_link_that_was_cut_works_again_when_it_is_healed() {
 }
 
 #[test]
+fn the_root_certificate_is_replaced_and_every_node_gets_one_of_the_new() {
+    let lab = Lab::new(3);
+    let swarm = |lab: &Lab| lab.world.block_on(lab.engines[0].inspect_swarm()).expect("a swarm");
+    let before = swarm(&lab);
+    let mut spec = before.spec.clone().expect("a specification");
+    spec.ca_config.get_or_insert_default().force_rotate = Some(1);
+    let version = before.version.as_ref().and_then(|version| version.index).expect("a version");
+    let options = docklab_api::UpdateSwarm { version, ..docklab_api::UpdateSwarm::default() };
+    lab.kill(3);
+    lab.world.block_on(lab.engines[0].update_swarm(options, spec)).expect("a new root");
+    lab.pass(5);
+    let during = swarm(&lab);
+    assert_eq!(during.root_rotation_in_progress, Some(true), "a node is missing");
+    let token = |swarm: &docklab_api::models::Swarm| swarm.join_tokens.clone().expect("tokens").worker;
+    assert_ne!(token(&during), token(&before), "tokens name the new root");
+    assert_ne!(during.tls_info, before.tls_info);
+    let mut lab = lab;
+    lab.start(3);
+    lab.pass(20);
+    assert_eq!(swarm(&lab).root_rotation_in_progress, Some(false));
+    assert_eq!(lab.state(0, "node4"), NodeState::READY);
+    for engine in &lab.engines {
+        let record = engine.membership().expect("a member").record();
+        assert!(record.holder(engine.host.now()).is_some(), "{}", record.node);
+    }
+}
+
+#[test]
+fn certificates_are_renewed_before_they_end_and_follow_the_role() {
+    let lab = Lab::new(1);
+    let holder = |lab: &Lab, node: usize| {
+        let engine = &lab.engines[node];
+        engine.membership().expect("a member").record().holder(engine.host.now()).expect("a valid certificate")
+    };
+    let first = holder(&lab, 1);
+    assert!(!first.manager);
+    lab.set_role(0, "node2", NodeSpecRoleEnum::MANAGER).expect("promoted");
+    lab.pass(10);
+    let second = holder(&lab, 1);
+    assert!(second.manager);
+    assert!(second.not_after > first.not_after);
+}
+
+#[test]
+fn a_token_of_another_swarm_is_known_by_its_digest() {
+    let lab = Lab::new(1);
+    let stranger = lab.world.add_node("stranger");
+    let stranger = lab.open(&stranger);
+    let request = SwarmJoinRequest {
+        remote_addrs: Some(vec![format!("{}:2377", lab.nodes[0].address())]),
+        join_token: Some(format!("SWMTKN-1-{}-{}", "0".repeat(49) + "z", "1".repeat(25))),
+        ..SwarmJoinRequest::default()
+    };
+    let refusal = lab.world.block_on(stranger.join_swarm(request)).expect_err("refused").to_string();
+    assert_eq!(refusal, format!("remote CA does not match fingerprint. Expected: {}23", "0".repeat(62)));
+}
+
+#[test]
+fn a_join_that_nobody_answers_goes_on_in_the_background() {
+    let mut lab = Lab::new(1);
+    let node = lab.world.add_node("node3");
+    let engine = lab.open(&node);
+    lab.nodes.push(node);
+    lab.engines.push(engine);
+    let state = |lab: &Lab| {
+        let info = lab.world.block_on(lab.engines[2].info()).expect("info");
+        info.swarm.and_then(|swarm| swarm.local_node_state)
+    };
+    lab.world.lan().cut("node1", "node3");
+    let refusal = lab.join(2, false).expect_err("refused").to_string();
+    assert_eq!(
+        refusal,
+        "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use the \
+         \"docker info\" command to see the current swarm status of your node."
+    );
+    assert_eq!(state(&lab), Some(LocalNodeState::PENDING));
+    assert!(lab.join(2, false).expect_err("refused").to_string().starts_with("This node is already part of a swarm."));
+    lab.world.lan().heal_all();
+    lab.pass(30);
+    assert_eq!(state(&lab), Some(LocalNodeState::ACTIVE));
+    assert_eq!(lab.state(0, "node3"), NodeState::READY);
+}
+
+#[test]
+fn an_attempt_to_join_can_be_given_up() {
+    let mut lab = Lab::new(1);
+    let node = lab.world.add_node("node3");
+    let engine = lab.open(&node);
+    lab.nodes.push(node);
+    lab.engines.push(engine);
+    lab.world.lan().cut("node1", "node3");
+    lab.join(2, false).expect_err("nobody answers");
+    lab.world.block_on(lab.engines[2].leave_swarm(false)).expect("given up");
+    lab.world.lan().heal_all();
+    lab.pass(30);
+    assert_eq!(lab.node_ls(0), expected(&["Leader", ""]));
+}
+
+#[test]
 fn raft_is_seen_as_each_manager_sees_it() {
     let lab = Lab::new(3);
     let leader = lab.world.block_on(lab.engines[0].raft_status()).expect("a status");

@@ -4,6 +4,7 @@
 mod body;
 mod dial;
 mod link;
+mod tls;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Link, Transport};
+use docklab_host::{HostError, HostResult, HttpRequest, HttpResponse, Identity, Judge, Link, Transport};
 use futures::stream::BoxStream;
 use hyper::{Method, Request, Uri, client::conn::http1, header};
 use tokio::time::timeout;
@@ -109,6 +110,22 @@ impl Transport for LinuxHost {
     }
     async fn dial(&self, address: SocketAddr) -> HostResult<Arc<dyn Link>> {
         link::dial(address).await
+    }
+    async fn listen_secure(
+        &self,
+        port: u16,
+        identity: Arc<dyn Fn() -> Option<Identity> + Send + Sync>,
+        judge: Judge,
+    ) -> HostResult<BoxStream<'static, Arc<dyn Link>>> {
+        link::listen_secure(port, identity, judge).await
+    }
+    async fn dial_secure(
+        &self,
+        address: SocketAddr,
+        identity: Option<Identity>,
+        judge: Judge,
+    ) -> HostResult<Arc<dyn Link>> {
+        link::dial_secure(address, identity, judge).await
     }
     async fn resolve(&self, name: &str) -> HostResult<Vec<IpAddr>> {
         // A name that nobody knows is no failure of this machine.

@@ -1,3 +1,4 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use docklab_api::{
     Filters,
     models::{ConfigSpec, NodeDescription, NodeSpec, SecretSpec, ServiceSpec, SwarmSpec},
@@ -19,6 +20,12 @@ pub enum Call {
         token: String,
         description: NodeDescription,
         address: String,
+        public_key: String,
+    },
+    /// A certificate for a node with this public key (SEC1, standard base64).
+    Certify {
+        node: String,
+        public_key: String,
     },
     AddManager {
         raft: u64,
@@ -104,8 +111,20 @@ impl Call {
     }
 }
 
-/// The answer to a join: the node's ID, its secret, and whether it is to be a manager.
-pub type Joined = (String, String, bool);
+/// The answer to a join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Node ID.
+    pub node: String,
+    /// Proves that a session is the node's.
+    pub secret: String,
+    /// It is to be a manager.
+    pub manager: bool,
+    /// PEM.
+    pub certificate: String,
+    /// The swarm's root certificates, PEM.
+    pub roots: String,
+}
 
 impl Manager {
     /// Answers a call; what it returns is what the function of the same name does, as JSON.
@@ -114,11 +133,14 @@ impl Manager {
     /// That function's. [`Call::AddManager`] is the raft group's affair and is refused here.
     pub fn call(&mut self, now: Timestamp, call: Call) -> ControlResult<Value> {
         match call {
-            Call::Join { token, description, address } => {
+            Call::Join { token, description, address, public_key } => {
+                let public_key = public_key_of(&public_key)?;
                 let (node, secret) = self.join(now, &token, description, &address)?;
+                let (certificate, roots) = self.certify(now, &node, &public_key)?;
                 let manager = self.store().nodes.get(&node).is_some_and(|node| node.is_manager());
-                json(&(node, secret, manager) as &Joined)
+                json(&Joined { node, secret, manager, certificate, roots })
             }
+            Call::Certify { node, public_key } => json(&self.certify(now, &node, &public_key_of(&public_key)?)?),
             Call::AddManager { .. } => {
                 Err(ControlError::Invalid("the raft group takes managers in, not the store".into()))
             }
@@ -161,6 +183,10 @@ impl Manager {
             }
         }
     }
+}
+
+fn public_key_of(text: &str) -> ControlResult<Vec<u8>> {
+    STANDARD.decode(text).map_err(|error| ControlError::InvalidArgument(format!("public key: {error}")))
 }
 
 fn json<T: Serialize + ?Sized>(value: &T) -> ControlResult<Value> {

@@ -1,3 +1,4 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use docklab_api::models::{
     ClusterInfo, JoinTokens, NodeDescription, NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState, Swarm,
     SwarmSpec, SwarmSpecCaConfig, SwarmSpecDispatcher, SwarmSpecEncryptionConfig, SwarmSpecOrchestration,
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{check_version, networks::NewNetwork, object_version};
 use crate::{
     Manager, Store,
+    authority::{Authority, CertificateError, hex},
     error::{ControlError, ControlResult},
     objects::{Cluster, ManagerState, Node},
     random::Random,
@@ -52,6 +54,36 @@ fn complete(spec: &mut SwarmSpec) {
         .get_or_insert(false);
 }
 
+impl Cluster {
+    /// The root as the API shows it.
+    pub(crate) fn tls_info(&self) -> TlsInfo {
+        let (subject, public_key) = self.authority.issuer().unwrap_or_default();
+        TlsInfo {
+            trust_root: Some(self.authority.certificate.clone()),
+            cert_issuer_subject: Some(STANDARD.encode(subject)),
+            cert_issuer_public_key: Some(STANDARD.encode(public_key)),
+        }
+    }
+}
+
+/// The digest of the root certificate that a join token names.
+pub fn token_digest(token: &str) -> Option<[u8; 32]> {
+    let digits = token.strip_prefix("SWMTKN-1-")?.split('-').next()?;
+    let mut number = [0_u8; 32];
+    for digit in digits.chars() {
+        let mut carry = digit.to_digit(36).filter(|_| !digit.is_ascii_uppercase())?;
+        for byte in number.iter_mut().rev() {
+            let value = u32::from(*byte) * 36 + carry;
+            *byte = (value & 0xff) as u8;
+            carry = value >> 8;
+        }
+        if carry != 0 {
+            return None;
+        }
+    }
+    Some(number)
+}
+
 impl Store {
     /// The `Cluster` part of `docker info`.
     pub fn cluster_info(&self) -> ClusterInfo {
@@ -63,8 +95,8 @@ impl Store {
             created_at,
             updated_at,
             spec: Some(cluster.spec.clone()),
-            tls_info: Some(TlsInfo::default()),
-            root_rotation_in_progress: Some(false),
+            tls_info: Some(cluster.tls_info()),
+            root_rotation_in_progress: Some(!cluster.old_roots.is_empty()),
             data_path_port: Some(cluster.data_path_port),
             default_addr_pool: Some(cluster.address_pools.clone()),
             subnet_size: Some(cluster.subnet_size),
@@ -74,6 +106,9 @@ impl Store {
 
 impl Manager {
     /// Makes a swarm with this node as its first manager; returns the manager and the node's ID.
+    ///
+    /// # Errors
+    /// The root certificate cannot be made.
     #[allow(clippy::too_many_arguments)] // the parts of one request
     pub fn init(
         seed: [u8; 32],
@@ -84,7 +119,7 @@ impl Manager {
         manager_address: &str,
         pools: Vec<String>,
         subnet_size: Option<u32>,
-    ) -> (Self, String) {
+    ) -> ControlResult<(Self, String)> {
         let mut random = Random::new(seed);
         let mut store = Store::default();
         let mut spec = spec;
@@ -93,11 +128,13 @@ impl Manager {
             let bytes = random.bytes();
             std::array::from_fn(|index| bytes[index])
         };
+        let authority = Authority::new(&mut random, now).map_err(|error| ControlError::Unknown(error.to_string()))?;
         let cluster = Cluster {
             id: random.id(),
             meta: store.new_meta(now),
             spec,
-            root_digest: random.bytes(),
+            authority,
+            old_roots: String::new(),
             worker_secret: secret(&mut random),
             manager_secret: secret(&mut random),
             address_pools: if pools.is_empty() { vec!["10.0.0.0/8".into()] } else { pools },
@@ -114,7 +151,7 @@ impl Manager {
         let ingress = NewNetwork { name: "ingress".into(), ingress: true, ..NewNetwork::default() };
         // A fresh store has neither a network of the name nor one in the pool.
         let _ = manager.create_network(now, ingress);
-        (manager, id)
+        Ok((manager, id))
     }
 
     fn add_node(&mut self, description: NodeDescription, address: &str, role: NodeSpecRoleEnum) -> String {
@@ -134,6 +171,7 @@ impl Manager {
             state: NodeState::UNKNOWN,
             message: String::new(),
             address: address.to_owned(),
+            issuer: String::new(),
             secret,
         };
         self.store.nodes.insert(id.clone(), node);
@@ -155,9 +193,8 @@ impl Manager {
         self.now = self.now.max(now);
         let refused = || ControlError::InvalidArgument("A valid join token is necessary to join this cluster".into());
         let cluster = self.store.cluster.as_ref().ok_or_else(refused)?;
-        let root = |token: &str| token.rsplit_once('-').map(|(root, _)| root.to_owned());
-        if root(&cluster.token(false)) != root(token) && token.starts_with("SWMTKN-") {
-            return Err(ControlError::Invalid("remote CA does not match fingerprint of the join token".into()));
+        if let Some(digest) = token_digest(token).filter(|digest| *digest != cluster.authority.digest()) {
+            return Err(ControlError::Invalid(CertificateError::Fingerprint(hex(&digest)).to_string()));
         }
         let role = if token == cluster.token(true) {
             NodeSpecRoleEnum::MANAGER
@@ -169,6 +206,40 @@ impl Manager {
         let id = self.add_node(description, address, role);
         let secret = self.node_secret(&id).unwrap_or_default();
         Ok((id, secret))
+    }
+
+    /// Issues a certificate for a node in its role: the certificate and all roots (PEM).
+    ///
+    /// # Errors
+    /// An unknown node, or bytes that are no public key (SEC1).
+    pub fn certify(&mut self, now: Timestamp, node: &str, public_key: &[u8]) -> ControlResult<(String, String)> {
+        self.now = self.now.max(now);
+        let manager =
+            self.store.nodes.get(node).map(|node| node.is_manager()).ok_or_else(|| super::node_not_found(node))?;
+        let cluster = self.store.cluster.as_ref().ok_or_else(|| ControlError::not_found("cluster", "default"))?;
+        let (roots, issuer) = (cluster.roots(), hex(&cluster.authority.digest()));
+        let holder = (node, manager, cluster.id.as_str());
+        let lifetime = cluster.certificate_lifetime();
+        let certificate = cluster
+            .authority
+            .issue(&mut self.random, self.now, holder, public_key, lifetime)
+            .map_err(|error| ControlError::InvalidArgument(error.to_string()))?;
+        let now = self.now;
+        if self.store.nodes.get(node).is_some_and(|node| node.issuer != issuer) {
+            self.store.update_node(node, now, |node| node.issuer = issuer);
+            self.end_rotation();
+        }
+        Ok((certificate, roots))
+    }
+
+    /// The old roots go when all nodes have a certificate of the new one.
+    fn end_rotation(&mut self) {
+        let Some(cluster) = self.store.cluster.as_ref().filter(|cluster| !cluster.old_roots.is_empty()) else { return };
+        let current = hex(&cluster.authority.digest());
+        if self.store.nodes.values().all(|node| node.issuer == current) {
+            let now = self.now;
+            self.store.update_cluster(now, |cluster| cluster.old_roots.clear());
+        }
     }
 
     /// What proves that a session is a node's.
@@ -214,6 +285,23 @@ impl Manager {
         {
             return Err(ControlError::InvalidArgument("heartbeat time period cannot be a negative duration".into()));
         }
+        let authority = spec.ca_config.as_ref();
+        if authority.is_some_and(|part| {
+            part.signing_ca_cert.as_deref().is_some_and(|text| !text.is_empty())
+                || part.external_cas.as_ref().is_some_and(|list| !list.is_empty())
+        }) {
+            return Err(ControlError::Unimplemented(
+                "this swarm makes its own certificate authority and takes neither a given nor an external one".into(),
+            ));
+        }
+        let rotations = |spec: &SwarmSpec| spec.ca_config.as_ref().and_then(|part| part.force_rotate).unwrap_or(0);
+        let new_root = rotations(&spec) > rotations(&cluster.spec);
+        let new_root = if new_root {
+            let made = cluster.authority.successor(&mut self.random, self.now);
+            Some(made.map_err(|error| ControlError::Unknown(error.to_string()))?)
+        } else {
+            None
+        };
         let mut spec = spec;
         complete(&mut spec);
         let mut draw = || {
@@ -224,6 +312,10 @@ impl Manager {
         let manager = rotate.manager.then(&mut draw);
         self.store.update_cluster(now, |cluster| {
             cluster.spec = spec;
+            if let Some(new) = new_root {
+                let old = std::mem::replace(&mut cluster.authority, new);
+                cluster.old_roots.push_str(&old.certificate);
+            }
             cluster.worker_secret = worker.unwrap_or(cluster.worker_secret);
             cluster.manager_secret = manager.unwrap_or(cluster.manager_secret);
         });

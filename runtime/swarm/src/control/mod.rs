@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use docklab_api::models::ObjectVersion;
 
 pub use call::{Call, Joined};
-pub use cluster::TokenRotation;
+pub use cluster::{TokenRotation, token_digest};
 pub use defaults::insert_defaults;
 pub use networks::NewNetwork;
 pub(crate) use nodes::node_not_found;

@@ -1,8 +1,8 @@
 use docklab_api::{
     Filters,
     models::{
-        ManagerStatus, Node as ApiNode, NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState, NodeStatus,
-        Reachability,
+        ManagerStatus, Node as ApiNode, NodeDescription, NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum,
+        NodeState, NodeStatus, Reachability, TlsInfo,
     },
 };
 use jiff::Timestamp;
@@ -25,7 +25,11 @@ impl Manager {
         find(&self.store.nodes, "node", name, |node| node.hostname())
     }
 
-    fn api_node(&self, node: &Node) -> ApiNode {
+    fn root(&self) -> Option<TlsInfo> {
+        self.store.cluster.as_ref().map(crate::objects::Cluster::tls_info)
+    }
+
+    fn api_node(&self, node: &Node, root: Option<&TlsInfo>) -> ApiNode {
         let (created_at, updated_at) = Self::dates(&node.meta);
         ApiNode {
             id: Some(node.id.clone()),
@@ -33,7 +37,7 @@ impl Manager {
             created_at,
             updated_at,
             spec: Some(node.spec.clone()),
-            description: Some(node.description.clone()),
+            description: Some(NodeDescription { tls_info: root.cloned(), ..node.description.clone() }),
             status: Some(NodeStatus {
                 state: Some(node.state),
                 message: Some(node.message.clone()).filter(|message| !message.is_empty()),
@@ -49,7 +53,7 @@ impl Manager {
 
     /// `GET /nodes/{id}`.
     pub fn inspect_node(&self, name: &str) -> ControlResult<ApiNode> {
-        self.find_node(name).map(|node| self.api_node(node))
+        self.find_node(name).map(|node| self.api_node(node, self.root().as_ref()))
     }
 
     /// `GET /nodes`.
@@ -77,7 +81,8 @@ impl Manager {
             })
             .collect();
         nodes.sort_by_key(|node| (node.meta.created, node.id.clone()));
-        nodes.into_iter().map(|node| self.api_node(node)).collect()
+        let root = self.root();
+        nodes.into_iter().map(|node| self.api_node(node, root.as_ref())).collect()
     }
 
     /// `POST /nodes/{id}/update`.

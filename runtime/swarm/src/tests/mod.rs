@@ -75,7 +75,8 @@ impl Lab {
             "10.0.1.1:2377",
             Vec::new(),
             None,
-        );
+        )
+        .unwrap();
         let mut lab = Self {
             manager,
             now,

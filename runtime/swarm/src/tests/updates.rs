@@ -136,6 +136,36 @@ fn a_rollback_that_fails_pauses() {
 }
 
 #[test]
+fn a_rollback_that_fails_goes_on_where_it_is_told_to() {
+    let mut lab = Lab::new(2);
+    let mut spec = service("web", "v1", 3);
+    config(&mut spec).failure_action = Some(OnFailure::ROLLBACK);
+    spec.rollback_config = Some(docklab_api::models::ServiceSpecRollbackConfig {
+        failure_action: Some(docklab_api::models::ServiceSpecRollbackConfigFailureActionEnum::CONTINUE),
+        ..docklab_api::models::ServiceSpecRollbackConfig::default()
+    });
+    lab.create(spec);
+    lab.behaviour.insert("v1".into(), Behaviour::Exit(1));
+    lab.behaviour.insert("v2".into(), Behaviour::Exit(1));
+    lab.update("web", |spec| set_image(spec, "v2"));
+    lab.pass(120 * SECOND);
+    assert_eq!(progress(&lab).unwrap().0, Progress::ROLLBACK_COMPLETED);
+}
+
+#[test]
+fn an_update_that_is_told_to_goes_on_over_failures() {
+    let mut lab = Lab::new(2);
+    let mut spec = service("web", "v1", 3);
+    config(&mut spec).failure_action = Some(OnFailure::CONTINUE);
+    lab.create(spec);
+    lab.behaviour.insert("v2".into(), Behaviour::Reject);
+    lab.update("web", |spec| set_image(spec, "v2"));
+    lab.pass(120 * SECOND);
+    assert_eq!(progress(&lab).unwrap().0, Progress::COMPLETED);
+    assert_eq!(of_image(&lab, "v1").iter().filter(|task| task.is_wanted()).count(), 0);
+}
+
+#[test]
 fn rollback_undoes_a_scale() {
     let mut lab = Lab::new(1);
     lab.create(service("web", "v1", 2));

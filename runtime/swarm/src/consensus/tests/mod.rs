@@ -86,7 +86,8 @@ impl Lab {
             address,
             Vec::new(),
             None,
-        );
+        )
+        .unwrap();
         let peer = Peer { node: node.clone(), address: address.into() };
         let seed = lab.random.bytes();
         let member = Member::create(1, peer, manager.store().clone(), Timing::default(), seed, now).unwrap();
