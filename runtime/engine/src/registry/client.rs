@@ -308,11 +308,15 @@ impl Client {
         mut content: Option<(u64, ByteStream)>,
         authorization: Option<&str>,
     ) -> Attempt<HttpResponse> {
-        let asked = url.clone();
+        // Tokens are for the registry, passwords for it or for the token server that it named. Another host (a blob's
+        // storage, or wherever an upload is sent to) must see neither.
+        let is_token_request = !url.starts_with(&self.base)
+            && matches!(&self.challenge,
+            Some(Challenge::Bearer { realm, .. }) if url.starts_with(realm.as_str()));
+        let home = origin(if is_token_request { &url } else { &self.base }).to_owned();
         for _ in 0..=REDIRECTS {
             let mut headers = call.headers.clone();
-            // Another host than the one that was asked (a blob's storage) must not see the token.
-            if let Some(authorization) = authorization.filter(|_| origin(&url) == origin(&asked)) {
+            if let Some(authorization) = authorization.filter(|_| origin(&url) == home) {
                 headers.push(("Authorization".to_owned(), authorization.to_owned()));
             }
             let body = match (content.take(), &call.body) {
