@@ -61,7 +61,7 @@ pub(crate) async fn run(arguments: EngineArguments) -> Result<()> {
             _ = terminate.recv() => {}
         }
     };
-    docklab_daemon::server::serve_unix(listener, Arc::new(engine), stop).await;
+    docklab_daemon::server::serve_unix(listener, Arc::new(engine), Some(docklab_linux::unread_by_peer), stop).await;
     std::fs::remove_file(&arguments.socket).ok();
     Ok(())
 }

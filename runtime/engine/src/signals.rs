@@ -48,7 +48,11 @@ const NAMES: [(&str, i32); 36] = [
 pub(crate) fn parse(text: &str) -> ApiResult<i32> {
     let invalid = || ApiError::invalid(format!("invalid signal: {text}"));
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
+        return match number {
+            1..=64 => Ok(number),
+            65.. => Err(ApiError::invalid(format!("the linux daemon does not support signal {number}"))),
+            _ => Err(invalid()),
+        };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -73,7 +77,7 @@ mod tests {
         {
             assert_eq!(parse(text), Ok(number), "{text}");
         }
-        for text in ["", "0", "65", "SIGFOO", "RTMIN+40"] {
+        for text in ["", "0", "-1", "SIGFOO", "RTMIN+40"] {
             assert_eq!(parse(text).map_err(|error| error.message), Err(format!("invalid signal: {text}")));
         }
     }

@@ -20,7 +20,9 @@ pub use error::{HostError, HostResult};
 pub use layers::{
     Blob, BlobDigest, ByteStream, Change, ChangeKind, Digest, FileKind, FileStat, Layers, Root, UnpackedLayer,
 };
-pub use network::{EndpointSpec, NetworkDriver, NetworkSpec, Networks, PortSpec, Protocol, PublishedPort};
+pub use network::{
+    EndpointSpec, Ipv6Endpoint, Ipv6Network, NetworkDriver, NetworkSpec, Networks, PortSpec, Protocol, PublishedPort,
+};
 pub use process::{
     ContainerSpec, DeviceSpec, ExecSpec, Exit, Limits, LogQuery, LogRecord, MountSource, MountSpec, NetworkMode,
     Output, Process, ProcessList, ProcessSpec, Processes, Standard, Started, Stats, TmpfsOptions, User,

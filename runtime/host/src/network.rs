@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,17 @@ pub struct NetworkSpec {
     /// Containers find each other by name (every network but the default bridge).
     pub dns: bool,
     pub mtu: Option<u32>,
+    /// IPv6 beside IPv4.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Network>,
+}
+
+/// The IPv6 side of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Network {
+    /// CIDR, e.g. `fd00:1::/64`.
+    pub subnet: String,
+    pub gateway: Ipv6Addr,
 }
 
 /// A container's place on a network.
@@ -52,6 +63,20 @@ pub struct EndpointSpec {
     pub gateway: Option<IpAddr>,
     /// `02:42:…`.
     pub mac: String,
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Endpoint>,
+    /// Further addresses that are of use on this network only.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
+}
+
+/// An endpoint's IPv6 address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Endpoint {
+    pub address: Ipv6Addr,
+    pub prefix_length: u8,
+    /// `None` on internal networks.
+    pub gateway: Option<Ipv6Addr>,
 }
 
 /// A port to publish.

@@ -85,11 +85,15 @@ pub enum MountSource {
     Bind {
         path: String,
         create: bool,
+        /// `rprivate` (also when empty), `rshared`, `rslave` and their kinds without `r` (mount_namespaces(7)).
+        propagation: String,
     },
     /// A named volume. On first use an empty one is filled with what the image has at the target, unless `no_copy`.
     Volume {
         name: String,
         no_copy: bool,
+        /// A directory within the volume, which must be there; empty is the whole of it.
+        subpath: String,
     },
     Tmpfs(TmpfsOptions),
     /// Content given here (secrets, configs): a file on a tmpfs.

@@ -43,6 +43,7 @@ mod pty;
 mod records;
 mod rlimits;
 mod seccomp;
+mod socket;
 mod supervisor;
 mod syscalls;
 mod transport;
@@ -57,6 +58,7 @@ pub use node::{
     Attachment, FirstProcess, Lan, MACHINE_NETWORK, NodeAddress, NodeSpec, original_destination, power_off,
 };
 pub use options::LinuxOptions;
+pub use socket::unread_by_peer;
 pub use supervisor::run_supervisor_if_asked;
 
 /// A Linux machine (or a node's share of one) that can hold an engine. Cheap to clone.

@@ -61,7 +61,7 @@ pub(crate) struct Prepared {
 }
 
 enum PreparedSource {
-    Tree { tree: OwnedFd, directory: bool, fill: bool },
+    Tree { tree: OwnedFd, directory: bool, fill: bool, propagation: MsFlags },
     Tmpfs(TmpfsOptions),
     File { content: Vec<u8>, mode: u32, uid: u32, gid: u32 },
 }
@@ -76,18 +76,19 @@ pub(crate) fn separate() -> HostResult<()> {
 /// Takes hold of a mount's source on the machine. Volumes were made into binds of their directories before.
 pub(crate) fn prepare(spec: &MountSpec, volume: Option<&Path>) -> HostResult<Prepared> {
     let source = match &spec.source {
-        MountSource::Bind { path, create } => {
+        MountSource::Bind { path, create, propagation } => {
             let path = Path::new(path);
             if *create && !path.exists() {
                 fs::create_dir_all(path).map_err(|error| {
                     HostError::Other(format!("error while creating mount source path '{}': {error}", path.display()))
                 })?;
             }
-            tree(path, false)?
+            tree(path, false, propagation_flags(propagation))?
         }
-        MountSource::Volume { name, no_copy } => {
+        MountSource::Volume { name, no_copy, subpath } => {
             let directory = volume.ok_or_else(|| HostError::not_found("volume", name))?;
-            tree(directory, !no_copy)?
+            let directory = within(directory, subpath)?;
+            tree(&directory, !no_copy && subpath.is_empty(), PRIVATE)?
         }
         MountSource::Tmpfs(options) => PreparedSource::Tmpfs(options.clone()),
         MountSource::File { content, mode, uid, gid } => {
@@ -99,10 +100,84 @@ pub(crate) fn prepare(spec: &MountSpec, volume: Option<&Path>) -> HostResult<Pre
 
 /// A file of the machine that appears in the container under another name (/etc/hosts).
 pub(crate) fn prepare_file(path: &Path, target: &str, read_only: bool) -> HostResult<Prepared> {
-    Ok(Prepared { target: target.to_owned(), read_only, source: tree(path, false)? })
+    Ok(Prepared { target: target.to_owned(), read_only, source: tree(path, false, PRIVATE)? })
 }
 
-fn tree(path: &Path, fill: bool) -> HostResult<PreparedSource> {
+const PRIVATE: MsFlags = MsFlags::MS_PRIVATE.union(MsFlags::MS_REC);
+
+fn propagation_flags(name: &str) -> MsFlags {
+    match name {
+        "shared" => MsFlags::MS_SHARED,
+        "rshared" => MsFlags::MS_SHARED | MsFlags::MS_REC,
+        "slave" => MsFlags::MS_SLAVE,
+        "rslave" => MsFlags::MS_SLAVE | MsFlags::MS_REC,
+        "private" => MsFlags::MS_PRIVATE,
+        _ => PRIVATE,
+    }
+}
+
+/// True of a mount that must be taken hold of before [`separate`], which cuts the ties that it asks for.
+pub(crate) fn is_shared(spec: &MountSpec) -> bool {
+    matches!(&spec.source, MountSource::Bind { propagation, .. } if propagation.ends_with("shared"))
+}
+
+/// What is mounted in the container can only reach the machine when the machine's own mount there is shared, and the other
+/// way round only when it is shared or a slave (moby `oci_linux.go`).
+fn check_propagation(path: &Path, propagation: MsFlags) -> HostResult<()> {
+    let (word, tags): (_, &[&str]) = if propagation.contains(MsFlags::MS_SHARED) {
+        ("shared", &["shared:"])
+    } else if propagation.contains(MsFlags::MS_SLAVE) {
+        ("shared or slave", &["shared:", "master:"])
+    } else {
+        return Ok(());
+    };
+    let table = fs::read_to_string("/proc/self/mountinfo").map_err(|error| HostError::other("read mounts", error))?;
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let covering = table
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let point = Path::new(fields.get(4)?).to_path_buf();
+            let optional: Vec<&str> = fields.iter().skip(6).take_while(|field| **field != "-").copied().collect();
+            Some((point, optional.iter().any(|field| tags.iter().any(|tag| field.starts_with(tag)))))
+        })
+        .filter(|(point, _)| real.starts_with(point))
+        // Of several mounts at one point, the last one is on top.
+        .max_by_key(|(point, _)| point.components().count());
+    match covering {
+        Some((point, false)) => Err(HostError::Other(format!(
+            "path {} is mounted on {} but it is not a {word} mount",
+            path.display(),
+            point.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A directory of a volume; links may not lead out of it.
+fn within(volume: &Path, subpath: &str) -> HostResult<PathBuf> {
+    if subpath.is_empty() {
+        return Ok(volume.to_path_buf());
+    }
+    let wanted = volume.join(subpath);
+    let failed = |error: &dyn std::fmt::Display| {
+        let path = wanted.display();
+        HostError::NoSuchFile(format!("cannot access path {path}: lstat {path}: {error}"))
+    };
+    let real = fs::canonicalize(&wanted).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            HostError::NoSuchFile(format!("cannot access path {0}: lstat {0}", wanted.display()))
+        }
+        _ => failed(&error),
+    })?;
+    let volume = fs::canonicalize(volume).map_err(|error| failed(&error))?;
+    if !real.starts_with(&volume) {
+        return Err(HostError::Other(format!("cannot access path {}: it is outside of the volume", wanted.display())));
+    }
+    Ok(real)
+}
+
+fn tree(path: &Path, fill: bool, propagation: MsFlags) -> HostResult<PreparedSource> {
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => HostError::Other(format!(
             "invalid mount config for type \"bind\": bind source path does not exist: {}",
@@ -110,9 +185,10 @@ fn tree(path: &Path, fill: bool) -> HostResult<PreparedSource> {
         )),
         _ => HostError::other(format!("look at mount source {}", path.display()), error),
     })?;
+    check_propagation(path, propagation)?;
     let tree =
         open_tree(path).map_err(|error| HostError::other(format!("open mount source {}", path.display()), error))?;
-    Ok(PreparedSource::Tree { tree, directory: metadata.is_dir(), fill })
+    Ok(PreparedSource::Tree { tree, directory: metadata.is_dir(), fill, propagation })
 }
 
 /// Mounts the overlay and makes it this namespace's root.
@@ -228,13 +304,15 @@ impl Prepared {
         let target = Path::new(&self.target);
         let failed = |error: io::Error| HostError::other(format!("mount at {}", self.target), error);
         match self.source {
-            PreparedSource::Tree { tree, directory, fill } => {
+            PreparedSource::Tree { tree, directory, fill, propagation } => {
                 make_point(&self.target, directory)?;
                 if fill {
                     let volume = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
                     fill_empty(&volume, target).map_err(failed)?;
                 }
                 move_mount(&tree, target).map_err(failed)?;
+                mount(None::<&str>, target, None::<&str>, propagation, None::<&str>)
+                    .map_err(|error| failed(error.into()))?;
                 if self.read_only { set_read_only(target, true) } else { Ok(()) }
             }
             PreparedSource::Tmpfs(options) => {
@@ -315,6 +393,18 @@ fn copy_owner(from: &Path, to: &Path) -> io::Result<()> {
     let metadata = fs::metadata(from)?;
     chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
     fs::set_permissions(to, metadata.permissions())
+}
+
+/// The first process's terminal is the container's console.
+pub(crate) fn console(terminal: &File) -> io::Result<()> {
+    let console = Path::new("/dev/console");
+    // Only a mount point; what is in its place in a privileged container stays beneath.
+    if !console.exists() {
+        File::create(console)?;
+    }
+    let source = format!("/proc/self/fd/{}", terminal.as_raw_fd());
+    mount(Some(source.as_str()), console, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    Ok(())
 }
 
 /// Hides what must not be seen: files behind /dev/null, directories behind an empty one.

@@ -66,6 +66,10 @@ impl Volumes for LinuxHost {
         blocking(move || volumes.remove(&name)).await
     }
 
+    async fn bind_source_exists(&self, path: &str) -> HostResult<bool> {
+        Ok(fs::symlink_metadata(path).is_ok())
+    }
+
     async fn volume_size(&self, name: &str) -> HostResult<u64> {
         let (volumes, name) = (self.inner.volumes.clone(), name.to_owned());
         blocking(move || volumes.size(&name)).await

@@ -485,7 +485,11 @@ async fn mounts_appear_where_they_should(engine: Engine) {
     fs::write(bound.join("file"), "from outside\n").expect("write");
     let mount = |source, target: &str, read_only| MountSpec { source, target: target.to_owned(), read_only };
     spec.mounts = vec![
-        mount(MountSource::Bind { path: bound.display().to_string(), create: false }, "/bound", true),
+        mount(
+            MountSource::Bind { path: bound.display().to_string(), create: false, propagation: String::new() },
+            "/bound",
+            true,
+        ),
         mount(MountSource::Tmpfs(TmpfsOptions { size: Some(1 << 20), mode: None }), "/t", false),
         mount(
             MountSource::File { content: b"secret\n".to_vec(), mode: 0o400, uid: 0, gid: 0 },
@@ -497,7 +501,11 @@ async fn mounts_appear_where_they_should(engine: Engine) {
     let (_, out, err) = engine.run(&spec).await;
     assert_eq!(out, format!("secret\nfrom outside\ntmpfs\n{}\n", spec.hostname));
     assert_eq!(err.matches("Read-only file system").count(), 2, "{err}");
-    spec.mounts = vec![mount(MountSource::Bind { path: "/no/such".to_owned(), create: false }, "/bound", true)];
+    spec.mounts = vec![mount(
+        MountSource::Bind { path: "/no/such".to_owned(), create: false, propagation: String::new() },
+        "/bound",
+        true,
+    )];
     let error = engine.host.start(&spec).await.err().expect("must fail").to_string();
     assert_eq!(error, "invalid mount config for type \"bind\": bind source path does not exist: /no/such");
 }

@@ -34,6 +34,7 @@ impl Lab {
             interface: "docker0".into(),
             dns: false,
             mtu: None,
+            ipv6: None,
         };
         world.block_on(host.create_network(&network)).unwrap();
         Self { world, node, host }
@@ -77,6 +78,8 @@ impl Lab {
             prefix_length: 16,
             gateway: Some("172.17.0.1".parse().unwrap()),
             mac: "02:42:ac:11:00:02".into(),
+            ipv6: None,
+            link_local: Vec::new(),
         };
         ContainerSpec {
             id: id.into(),
@@ -308,9 +311,9 @@ fn volumes_are_filled_from_the_image_and_binds_show_the_node() {
         let command = ["sh", "-c", "ls /usr/share/nginx/html; cat /n; echo x > /n || echo read-only"];
         let mut spec = lab.spec("c1", &config, &command, "172.17.0.2");
         spec.process.argv.remove(0);
-        let volume = MountSource::Volume { name: "v".into(), no_copy: false };
+        let volume = MountSource::Volume { name: "v".into(), no_copy: false, subpath: String::new() };
         spec.mounts.push(MountSpec { source: volume, target: "/usr/share/nginx/html".into(), read_only: false });
-        let bind = MountSource::Bind { path: "/etc/hostname".into(), create: false };
+        let bind = MountSource::Bind { path: "/etc/hostname".into(), create: false, propagation: String::new() };
         spec.mounts.push(MountSpec { source: bind, target: "/n".into(), read_only: true });
         let (output, _) = lab.run(&spec, &chain).await;
         insta::assert_snapshot!(output, @r"

@@ -119,10 +119,15 @@ pub(super) async fn route(mut context: Context, segments: &[&str]) -> ApiResult<
             let (api, tar) = context.into_stream();
             api.upload_to_container(id, &path, keep_kind, tar).await.map(|()| respond::ok())
         }
-        (Method::DELETE, [id]) => {
+        // A link's name has two parts.
+        (Method::GET, [parent, alias, "json"]) => {
+            let container = api.inspect_container(&format!("{parent}/{alias}"), query.flag("size")).await?;
+            respond::json(&wire::container_inspect_json(&container))
+        }
+        (Method::DELETE, name @ ([_] | [_, _])) => {
             let options =
                 RemoveContainer { force: query.flag("force"), volumes: query.flag("v"), link: query.flag("link") };
-            api.remove_container(id, options).await.map(|()| respond::no_content())
+            api.remove_container(&name.join("/"), options).await.map(|()| respond::no_content())
         }
         _ => Err(page_not_found()),
     }

@@ -1,15 +1,24 @@
 //! Attach and exec: the connection stops being HTTP and becomes the container's standard streams (moby `hijack`).
 
+use std::{
+    future::Future,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
+
 use bytes::Bytes;
 use docklab_api::{Attached, wire::encode_frame};
 use futures::{SinkExt as _, StreamExt as _};
-use hyper::{Request, Response, StatusCode, body::Incoming, ext::ReasonPhrase, header, upgrade::Upgraded};
+use hyper::{Request, Response, StatusCode, ext::ReasonPhrase, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::UnixStream,
+};
 
 use super::{
-    Version,
-    body::{self, Body},
+    UnreadByPeer, Version,
+    body::{self, Body, RequestBody},
     respond,
 };
 
@@ -25,7 +34,7 @@ pub(super) fn content_type(tty: bool, version: Version) -> &'static str {
 
 /// Answers 101 and connects the streams once the client has switched over. Without an `Upgrade` header the output is the
 /// body of a plain 200 (still in frames, but called raw), and the request's body is the input.
-pub(super) fn answer(request: Request<Incoming>, version: Version, attached: Attached) -> Response<Body> {
+pub(super) fn answer(request: Request<RequestBody>, version: Version, attached: Attached) -> Response<Body> {
     let tty = attached.tty;
     if !request.headers().contains_key(header::UPGRADE) {
         let Attached { output, mut input, .. } = attached;
@@ -42,10 +51,11 @@ pub(super) fn answer(request: Request<Incoming>, version: Version, attached: Att
         return respond::with_type(StatusCode::OK, RAW, body::stream(output));
     }
     let content_type = content_type(tty, version);
+    let unread = request.extensions().get::<UnreadByPeer>().copied();
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(stream) => connect(stream, attached).await,
+            Ok(stream) => connect(stream, attached, unread).await,
             Err(error) => tracing::debug!("the client did not switch over: {error}"),
         }
     });
@@ -60,14 +70,59 @@ fn wire(chunk: &docklab_api::OutputChunk, tty: bool) -> Bytes {
     if tty { chunk.bytes.clone() } else { encode_frame(chunk) }
 }
 
-/// How long output waits behind the 101. Clients that read the head through a buffer (docker-py) lose whatever of the stream
-/// comes along in the same read; Docker's own start of a process takes longer than this.
-const LEAD: std::time::Duration = std::time::Duration::from_millis(8);
+/// How long output waits behind the 101 when nobody can say whether the client has read that. Clients that read the head
+/// through a buffer (docker-py) lose whatever of the stream comes along in the same read; Docker's own start of a process
+/// takes longer than this.
+const LEAD: Duration = Duration::from_millis(8);
+/// How often to ask whether the head was read, and for how long at most.
+const POLL: Duration = Duration::from_millis(1);
+const POLLS: u32 = 1000;
 
-async fn connect(stream: Upgraded, attached: Attached) {
-    let lead = tokio::time::Instant::now() + LEAD;
+/// Ends when output may follow the head.
+async fn lead(socket: Option<(OwnedFd, UnreadByPeer)>) {
+    let Some((socket, unread)) = socket else { return tokio::time::sleep(LEAD).await };
+    for _ in 0..POLLS {
+        match unread(socket.as_fd()) {
+            Ok(0) => return,
+            Ok(_) => tokio::time::sleep(POLL).await,
+            Err(error) => {
+                tracing::debug!("asking whether the head was read: {error}");
+                return tokio::time::sleep(LEAD).await;
+            }
+        }
+    }
+}
+
+/// The connection itself, if it is a unix socket whose state can be asked for.
+fn socket_of(stream: &UnixStream, unread: Option<UnreadByPeer>) -> Option<(OwnedFd, UnreadByPeer)> {
+    Some((stream.as_fd().try_clone_to_owned().ok()?, unread?))
+}
+
+async fn connect(stream: Upgraded, attached: Attached, unread: Option<UnreadByPeer>) {
+    match stream.downcast::<TokioIo<UnixStream>>() {
+        Ok(parts) => {
+            let stream = parts.io.into_inner();
+            let socket = socket_of(&stream, unread);
+            let (reader, writer) = stream.into_split();
+            // What the client sent right behind its request is already read.
+            let reader = std::io::Cursor::new(parts.read_buf).chain(reader);
+            carry(reader, writer, attached, lead(socket)).await;
+        }
+        Err(stream) => {
+            let (reader, writer) = tokio::io::split(TokioIo::new(stream));
+            carry(reader, writer, attached, lead(None)).await;
+        }
+    }
+}
+
+async fn carry(
+    mut from_client: impl AsyncRead + Unpin + Send + 'static,
+    mut to_client: impl AsyncWrite + Unpin,
+    attached: Attached,
+    lead: impl Future<Output = ()>,
+) {
     let Attached { mut output, mut input, tty } = attached;
-    let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(stream));
+    let mut lead = Some(Box::pin(lead));
     let reading = tokio::spawn(async move {
         let mut buffer = vec![0; 32 * 1024];
         loop {
@@ -85,7 +140,9 @@ async fn connect(stream: Upgraded, attached: Attached) {
         input.close().await.ok();
     });
     while let Some(chunk) = output.next().await {
-        tokio::time::sleep_until(lead).await;
+        if let Some(lead) = lead.take() {
+            lead.await;
+        }
         let bytes = match chunk {
             Ok(chunk) => wire(&chunk, tty),
             Err(error) => encode_frame(&docklab_api::OutputChunk {

@@ -16,7 +16,7 @@ mod system;
 mod volumes;
 mod websocket;
 
-use std::{convert::Infallible, future::Future, sync::Arc};
+use std::{convert::Infallible, future::Future, io, os::fd::BorrowedFd, sync::Arc};
 
 use docklab_api::{API_VERSION, ApiError, ApiResult, DockerApi, ENGINE_VERSION, MIN_API_VERSION};
 use hyper::{Method, Request, Response, body::Incoming, header::HeaderValue, service::service_fn};
@@ -31,14 +31,23 @@ pub use body::Body;
 use query::Query;
 use request::Context;
 
-/// Serves the API on a unix socket until `stop` completes.
-pub async fn serve_unix(listener: UnixListener, api: Arc<dyn DockerApi>, stop: impl Future<Output = ()>) {
+/// How many bytes sent on a unix socket its peer has not read: what only the system can say, so whoever serves brings it.
+pub type UnreadByPeer = fn(BorrowedFd<'_>) -> io::Result<u32>;
+
+/// Serves the API on a unix socket until `stop` completes. Without `unread` output waits a fixed moment behind the head of
+/// an answer that becomes a stream.
+pub async fn serve_unix(
+    listener: UnixListener,
+    api: Arc<dyn DockerApi>,
+    unread: Option<UnreadByPeer>,
+    stop: impl Future<Output = ()>,
+) {
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(serve_connection(stream, Arc::clone(&api))); }
+                Ok((stream, _)) => { connections.spawn(serve_stream(stream, Arc::clone(&api), unread)); }
                 Err(error) => tracing::warn!("accepting a connection: {error}"),
             },
             Some(_) = connections.join_next() => {}
@@ -68,8 +77,18 @@ pub async fn serve_connection<S>(stream: S, api: Arc<dyn DockerApi>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| {
+    serve_stream(stream, api, None).await;
+}
+
+async fn serve_stream<S>(stream: S, api: Arc<dyn DockerApi>, unread: Option<UnreadByPeer>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let api = Arc::clone(&api);
+        if let Some(unread) = unread {
+            request.extensions_mut().insert(unread);
+        }
         async move { Ok::<_, Infallible>(handle(api, request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -127,6 +146,7 @@ async fn dispatch(api: Arc<dyn DockerApi>, request: Request<Incoming>) -> ApiRes
     let segments = segments.iter().map(String::as_str).collect::<Vec<_>>();
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let method = request.method().clone();
+    let request = request.map(body::RequestBody::new);
     let context = Context { api, method, version, query, request };
     match segments.split_first() {
         // No route ends with a slash.

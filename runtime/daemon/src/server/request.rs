@@ -6,10 +6,15 @@ use base64::{
 };
 use docklab_api::{ApiError, ApiResult, ByteStream, DockerApi, models::AuthConfig};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{Method, Request, body::Incoming};
+use hyper::{Method, Request};
 use serde::de::DeserializeOwned;
 
-use super::{Version, body, go_json, query::Query};
+use super::{
+    Version,
+    body::{self, RequestBody},
+    go_json,
+    query::Query,
+};
 
 /// JSON bodies larger than this are refused; the largest real one (a service with configs) is far smaller.
 const JSON_LIMIT: usize = 16 * 1024 * 1024;
@@ -20,7 +25,7 @@ pub(super) struct Context {
     pub(super) method: Method,
     pub(super) version: Version,
     pub(super) query: Query,
-    pub(super) request: Request<Incoming>,
+    pub(super) request: Request<RequestBody>,
 }
 
 impl Context {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use docklab_api::{ApiError, ApiResult, Attached};
 use futures::{SinkExt as _, StreamExt as _};
-use hyper::{Request, Response, StatusCode, body::Incoming, header};
+use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -11,11 +11,11 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    body::{self, Body},
+    body::{self, Body, RequestBody},
     respond,
 };
 
-pub(super) fn answer(request: Request<Incoming>, attached: Attached) -> ApiResult<Response<Body>> {
+pub(super) fn answer(request: Request<RequestBody>, attached: Attached) -> ApiResult<Response<Body>> {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
     let Some(accept) = key.map(|key| derive_accept_key(key.as_bytes())) else {
         return Err(ApiError::invalid("not a websocket handshake: there is no Sec-WebSocket-Key header"));

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use docklab_api::{
-    ApiError, ApiResult, AttachContainer, Attached, ByteStream, CommitContainer, ContainerApi, CreateContainer,
-    Filters, ListContainers, Logs, OutputStream, PathStat, RemoveContainer, StateChange, StopContainer, WaitCondition,
+    ApiResult, AttachContainer, Attached, ByteStream, CommitContainer, ContainerApi, CreateContainer, Filters,
+    ListContainers, Logs, OutputStream, PathStat, RemoveContainer, StateChange, StopContainer, WaitCondition,
     models::{
         ChangeType, ContainerConfig, ContainerCreateBody, ContainerCreateResponse, ContainerInspectResponse,
         ContainerPruneResponse, ContainerStatsResponse, ContainerSummary, ContainerTopResponse, ContainerUpdateBody,
@@ -62,12 +62,10 @@ impl ContainerApi for Engine {
         self.update(&container, &body).await
     }
     async fn remove_container(&self, id: &str, options: RemoveContainer) -> ApiResult<()> {
-        let container = self.container(id)?;
         if options.link {
-            return Err(ApiError::not_implemented(
-                "legacy container links are not supported; use a user-defined network",
-            ));
+            return self.remove_link(id).await;
         }
+        let container = self.container(id)?;
         self.remove(&container, options.force, options.volumes).await
     }
     async fn wait_container(

@@ -42,6 +42,7 @@ impl Engine {
         let freeze = options.pause && running && !paused;
         if freeze {
             self.host.pause(&container.id).await.api()?;
+            self.container_event(&container, "pause", &[]);
         }
         let layer = self.host.commit(&container.id).await;
         if freeze && let Err(error) = self.host.resume(&container.id).await {

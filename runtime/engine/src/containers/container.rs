@@ -110,6 +110,9 @@ pub(crate) struct Containers {
 impl Containers {
     /// Finds by full ID, name or unique ID prefix.
     pub(crate) fn find(&self, reference: &str) -> ApiResult<Arc<Container>> {
+        if reference.is_empty() {
+            return Err(ApiError::invalid("invalid name or ID supplied: \"\""));
+        }
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(container) = table.by_id.get(reference) {
             return Ok(Arc::clone(container));
@@ -118,7 +121,17 @@ impl Containers {
         if let Some(container) = table.names.get(name).and_then(|id| table.by_id.get(id)) {
             return Ok(Arc::clone(container));
         }
-        if !reference.is_empty() {
+        // The name that a link gives: `parent/alias`.
+        if let Some((parent, alias)) = name.split_once('/') {
+            let parent = table.names.get(parent).and_then(|id| table.by_id.get(id));
+            let child = parent.and_then(|parent| {
+                parent
+                    .read(|record| record.links.iter().find(|link| link.alias == alias).map(|link| link.child.clone()))
+            });
+            if let Some(child) = child.and_then(|id| table.by_id.get(&id)) {
+                return Ok(Arc::clone(child));
+            }
+        } else {
             let mut candidates =
                 table.by_id.range(reference.to_owned()..).take_while(|(id, _)| id.starts_with(reference));
             match (candidates.next(), candidates.next()) {

@@ -35,12 +35,34 @@ impl Engine {
         let mut host_config = body.host_config.take().unwrap_or_default();
         let networking = body.networking_config.take().unwrap_or_default();
         let mut config = merge::config_of(body);
+        if config == ContainerConfig::default() {
+            return Err(ApiError::invalid("config cannot be empty in order to create a container"));
+        }
         let warnings = validate::validate(&config, &host_config, info.cpus)?;
+        let no_mode = matches!(host_config.network_mode.as_deref(), None | Some("" | "default"));
         defaults::complete(&mut host_config, info.cgroup_version);
         self.resolve_shared_namespaces(&mut host_config)?;
         let image = resolve(config.image.as_deref().unwrap_or(""))?;
         merge::with_image(&mut config, &image.config)?;
-        let endpoints = endpoints(&host_config, &config, networking)?;
+        check_platform(
+            options.platform.as_deref().unwrap_or(""),
+            config.image.as_deref().unwrap_or(""),
+            &info.machine,
+        )?;
+        let mut endpoints = endpoints(&host_config, &config, networking, no_mode)?;
+        self.check_endpoints(&endpoints)?;
+        let wanted_links = host_config.links.clone().unwrap_or_default();
+        let mut links = Vec::new();
+        match host_config.network_mode.as_deref() {
+            Some("bridge") => links = self.links_to(&wanted_links)?,
+            // On a user network they are names that its resolver answers.
+            Some(mode) => {
+                if let Some(endpoint) = endpoints.get_mut(mode) {
+                    endpoint.links.extend(wanted_links);
+                }
+            }
+            None => {}
+        }
         let mounts = mounts::plan(&config, &host_config, self.inherited_mounts(&host_config)?)?;
 
         let id = object_id(&*self.host);
@@ -49,7 +71,8 @@ impl Engine {
             let host_network = host_config.network_mode.as_deref() == Some("host");
             config.hostname = Some(if host_network { info.hostname } else { short_id(&id).to_owned() });
         }
-        let record = make_record(&*self.host, &id, &name, &image, config, host_config, mounts, endpoints);
+        let mut record = make_record(&*self.host, &id, &name, &image, config, host_config, mounts, endpoints);
+        record.links = links;
         match self.finish_create(record, &image).await {
             Ok(()) => Ok(ContainerCreateResponse { id, warnings }),
             Err(error) => {
@@ -77,7 +100,7 @@ impl Engine {
     fn resolve_shared_namespaces(&self, host_config: &mut HostConfig) -> ApiResult<()> {
         for mode in [&mut host_config.network_mode, &mut host_config.pid_mode, &mut host_config.ipc_mode] {
             if let Some(name) = mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) {
-                let other = self.container(name)?;
+                let other = self.container(name).map_err(|error| ApiError::invalid(error.message))?;
                 *mode = Some(format!("container:{}", other.id));
             }
         }
@@ -115,6 +138,36 @@ impl Engine {
     }
 }
 
+/// An image of this engine's is always for the machine's own platform.
+fn check_platform(wanted: &str, image: &str, machine: &str) -> ApiResult<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let own = match machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let mut parts = wanted.split('/');
+    let (system, architecture) = match (parts.next().unwrap_or(""), parts.next()) {
+        (system, Some(architecture)) => (system, architecture),
+        ("linux", None) => ("linux", own),
+        (architecture, None) => ("linux", architecture),
+    };
+    let architecture = match architecture {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    if system == "linux" && architecture == own {
+        return Ok(());
+    }
+    Err(ApiError::not_found(format!(
+        "image with reference {image} was found but its platform (linux/{own}) does not match the specified platform \
+         ({system}/{architecture})"
+    )))
+}
+
 #[allow(clippy::too_many_arguments)] // the parts of one record
 fn make_record(
     host: &dyn docklab_host::Host,
@@ -144,6 +197,7 @@ fn make_record(
         manually_stopped: false,
         ports: Vec::new(),
         sandbox: String::new(),
+        links: Vec::new(),
     }
 }
 
@@ -152,6 +206,7 @@ fn endpoints(
     host_config: &HostConfig,
     config: &ContainerConfig,
     networking: NetworkingConfig,
+    no_mode: bool,
 ) -> ApiResult<BTreeMap<String, Endpoint>> {
     let mut endpoints = BTreeMap::new();
     let mode = host_config.network_mode.as_deref().unwrap_or("bridge");
@@ -161,6 +216,10 @@ fn endpoints(
     for (network, settings) in networking.endpoints_config.unwrap_or_default() {
         let network = if network == "default" { "bridge".to_owned() } else { network };
         endpoints.insert(network, Endpoint::from_settings(&settings)?);
+    }
+    // Whoever names networks and no mode wants those alone.
+    if no_mode && !endpoints.is_empty() && !endpoints.contains_key("bridge") {
+        return Ok(endpoints);
     }
     let primary = endpoints.entry(mode.to_owned()).or_default();
     if let Some(mac) = config.mac_address.as_deref().filter(|mac| !mac.is_empty())

@@ -115,7 +115,10 @@ impl Engine {
 
     /// `docker inspect`.
     pub(crate) async fn inspect(&self, container: &Container, size: bool) -> ApiResult<ContainerInspectResponse> {
-        let record = container.snapshot();
+        let mut record = container.snapshot();
+        if !record.links.is_empty() {
+            record.host_config.links = Some(self.link_texts(&record));
+        }
         let execs: Vec<String> =
             container.execs.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         let (size_rw, size_root_fs) = if size {
@@ -155,14 +158,7 @@ impl Engine {
             }),
             size_rw,
             size_root_fs,
-            mounts: Some(
-                record
-                    .mounts
-                    .iter()
-                    .filter(|mount| mount.kind != super::MountKind::Tmpfs || record.host_config.mounts.is_some())
-                    .filter_map(mount_model)
-                    .collect(),
-            ),
+            mounts: Some(record.mounts.iter().filter(|mount| !mount.hidden).filter_map(mount_model).collect()),
             network_settings: Some(self.network_settings(&record)),
             config: Some(record.config),
             host_config: Some(record.host_config),

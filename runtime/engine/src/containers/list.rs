@@ -119,34 +119,43 @@ fn list_ports(record: &Record) -> Vec<Port> {
 pub(crate) fn mount_model(mount: &Mountpoint) -> Option<MountPoint> {
     let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let (typ, driver, propagation) = match mount.kind {
-        MountKind::Bind => (MountPointTypeEnum::BIND, None, "rprivate"),
+        MountKind::Bind if mount.propagation.is_empty() => (MountPointTypeEnum::BIND, None, "rprivate"),
+        MountKind::Bind => (MountPointTypeEnum::BIND, None, mount.propagation.as_str()),
         MountKind::Volume => (MountPointTypeEnum::VOLUME, Some("local".to_owned()), ""),
         MountKind::Tmpfs => (MountPointTypeEnum::TMPFS, None, ""),
     };
-    let mode = if mount.kind == MountKind::Volume && mount.mode.is_empty() { "z" } else { &mount.mode };
     Some(MountPoint {
         typ: Some(typ),
         name: optional(&mount.name),
         source: Some(mount.source.clone()),
         destination: Some(mount.target.clone()),
         driver,
-        mode: Some(mode.to_owned()),
+        mode: Some(mount.mode.clone()),
         rw: Some(!mount.read_only),
         propagation: Some(propagation.to_owned()),
     })
 }
 
+/// What was asked of an endpoint's addresses.
+fn ipam_config(endpoint: &Endpoint) -> Option<docklab_api::models::EndpointIpamConfig> {
+    let config = docklab_api::models::EndpointIpamConfig {
+        ipv4_address: endpoint.wanted_address.map(|wanted| wanted.to_string()),
+        ipv6_address: endpoint.wanted_ipv6.map(|wanted| wanted.to_string()),
+        link_local_ips: (!endpoint.link_local.is_empty())
+            .then(|| endpoint.link_local.iter().map(ToString::to_string).collect()),
+    };
+    (config != docklab_api::models::EndpointIpamConfig::default()).then_some(config)
+}
+
 /// An endpoint as inspect and list show it.
 pub(crate) fn endpoint_model(endpoint: &Endpoint, dns_names: Option<Vec<String>>) -> EndpointSettings {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.to_vec());
+    let ipv6 = endpoint.ipv6.as_ref();
     let address = |address: Option<std::net::IpAddr>| Some(address.map(|a| a.to_string()).unwrap_or_default());
     EndpointSettings {
-        ipam_config: endpoint.wanted_address.map(|wanted| docklab_api::models::EndpointIpamConfig {
-            ipv4_address: Some(wanted.to_string()),
-            ..Default::default()
-        }),
+        ipam_config: ipam_config(endpoint),
         links: list(&endpoint.links),
-        mac_address: Some(endpoint.mac.clone()),
+        mac_address: Some(if endpoint.mac.is_empty() { endpoint.wanted_mac.clone() } else { endpoint.mac.clone() }),
         aliases: list(&endpoint.aliases),
         driver_opts: (!endpoint.driver_opts.is_empty()).then(|| endpoint.driver_opts.clone().into_iter().collect()),
         gw_priority: Some(endpoint.gateway_priority),
@@ -155,9 +164,9 @@ pub(crate) fn endpoint_model(endpoint: &Endpoint, dns_names: Option<Vec<String>>
         gateway: address(endpoint.gateway),
         ip_address: address(endpoint.address),
         ip_prefix_len: Some(i64::from(endpoint.prefix_length)),
-        ipv6_gateway: Some(String::new()),
-        global_ipv6_address: Some(String::new()),
-        global_ipv6_prefix_len: Some(0),
+        ipv6_gateway: Some(ipv6.and_then(|ipv6| ipv6.gateway).map(|ip| ip.to_string()).unwrap_or_default()),
+        global_ipv6_address: Some(ipv6.map(|ipv6| ipv6.address.to_string()).unwrap_or_default()),
+        global_ipv6_prefix_len: Some(ipv6.map_or(0, |ipv6| i64::from(ipv6.prefix_length))),
         dns_names,
     }
 }
@@ -170,6 +179,7 @@ impl Engine {
         ContainerSummary {
             id: Some(record.id.clone()),
             names: Some(vec![format!("/{}", record.name)]),
+            // Names by others' links are added when no record is held.
             image: Some(self.images.display_name(&typed, &record.image_id)),
             image_id: Some(record.image_id.clone()),
             image_manifest_descriptor: None,
@@ -208,6 +218,10 @@ impl Engine {
         found.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
         let mut list: Vec<ContainerSummary> = found.into_iter().map(|(_, summary)| summary).collect();
         list.truncate(limit.unwrap_or(usize::MAX));
+        for summary in &mut list {
+            let linked = self.link_names(summary.id.as_deref().unwrap_or(""));
+            summary.names.get_or_insert_default().extend(linked);
+        }
         if options.size {
             for summary in &mut list {
                 let (own, whole) = self.sizes(summary.id.as_deref().unwrap_or(""), summary.image_id.as_deref()).await;

@@ -14,10 +14,12 @@ mod hub;
 mod inspect;
 mod kill;
 mod limits;
+mod links;
 mod list;
 mod logs;
 mod merge;
 mod mounts;
+mod options;
 mod pause;
 mod prune;
 mod record;
@@ -42,7 +44,10 @@ use docklab_api::{
 pub(crate) use attach::{carry_input, input_sink};
 pub(crate) use container::{Container, Containers, not_running};
 pub(crate) use detach_keys::DetachKeys;
+pub(crate) use filter::pattern;
 pub(crate) use hub::{chunk, receive};
+pub(crate) use links::split as split_link;
+pub(crate) use mounts::check_volume_name;
 pub(crate) use record::{Endpoint, HealthState, MountKind};
 pub(crate) use start::{append as append_environment, process_environment};
 

@@ -18,6 +18,9 @@ pub(crate) fn blank(kind: MountKind, target: &str) -> Mountpoint {
         read_only: false,
         mode: String::new(),
         no_copy: false,
+        subpath: String::new(),
+        propagation: String::new(),
+        hidden: false,
         create: false,
         anonymous: false,
         tmpfs: TmpfsOptions::default(),
@@ -39,55 +42,106 @@ pub(crate) fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Reads one `-v`: `source:target[:options]`.
+/// Refuses a name that no volume can have.
+pub(crate) fn check_volume_name(name: &str) -> ApiResult<()> {
+    if names::is_valid(name) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(if name.len() < 2 {
+        format!("create {name}: volume name is too short, names should be at least two alphanumeric characters")
+    } else {
+        format!(
+            "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
+             \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+        )
+    }))
+}
+
+/// Reads one `-v`: `source:target[:options]`, or only a target for a volume without a name.
 fn parse_bind(text: &str) -> ApiResult<Mountpoint> {
-    let invalid = || ApiError::invalid(format!("invalid volume specification: '{text}'"));
-    let mut parts = text.splitn(3, ':');
-    let (source, target, mode) = match (parts.next(), parts.next(), parts.next()) {
-        (Some(source), Some(target), mode) if !source.is_empty() && !target.is_empty() => {
-            (source, target, mode.unwrap_or(""))
-        }
-        _ => return Err(invalid()),
+    let invalid = |why: String| ApiError::system(format!("invalid volume specification: '{text}'{why}"));
+    let parts: Vec<&str> = text.splitn(3, ':').collect();
+    let (source, target, mode) = match parts[..] {
+        [target] if target.starts_with('/') => ("", target, ""),
+        [source, target] if !source.is_empty() && !target.is_empty() => (source, target, ""),
+        [source, target, mode] if !source.is_empty() && !target.is_empty() => (source, target, mode),
+        _ => return Err(invalid(String::new())),
     };
+    let kind = if source.starts_with('/') { "bind" } else { "volume" };
     if !target.starts_with('/') {
-        return Err(ApiError::invalid(format!(
-            "invalid volume specification: '{text}': invalid mount config for type \"{}\": invalid mount path: '{target}' \
-             mount path must be absolute",
-            if source.starts_with('/') { "bind" } else { "volume" }
+        return Err(invalid(format!(
+            ": invalid mount config for type \"{kind}\": invalid mount path: '{target}' mount path must be absolute"
         )));
     }
     let target = clean(target);
     if target == "/" {
-        return Err(ApiError::invalid(format!(
-            "invalid volume specification: '{text}': invalid mount config: destination can't be '/'"
+        return Err(invalid(format!(
+            ": invalid mount config for type \"{kind}\": invalid specification: destination can't be '/'"
         )));
     }
-    let mut mount = if source.starts_with('/') {
-        Mountpoint { source: clean(source), create: true, ..blank(MountKind::Bind, &target) }
-    } else {
-        if !names::is_valid(source) {
-            return Err(ApiError::invalid(if source.len() < 2 {
-                "volume name is too short, names should be at least two alphanumeric characters".to_owned()
-            } else {
-                format!(
-                    "create {source}: \"{source}\" includes invalid characters for a local volume name, only \
-                     \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
-                )
-            }));
+    let mut mount = match source {
+        "" => Mountpoint { anonymous: true, ..blank(MountKind::Volume, &target) },
+        source if source.starts_with('/') => {
+            Mountpoint { source: clean(source), create: true, ..blank(MountKind::Bind, &target) }
         }
-        Mountpoint { name: source.to_owned(), ..blank(MountKind::Volume, &target) }
+        name => {
+            check_volume_name(name)?;
+            Mountpoint { name: name.to_owned(), ..blank(MountKind::Volume, &target) }
+        }
     };
-    for option in mode.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ro" => mount.read_only = true,
-            "nocopy" if mount.kind == MountKind::Volume => mount.no_copy = true,
-            "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
-            "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" if mount.kind == MountKind::Bind => {}
-            _ => return Err(ApiError::invalid(format!("invalid mode: {mode}"))),
+    options(&mut mount, mode).map_err(|error| match error {
+        Wrong::Mode => ApiError::system(format!("invalid mode: {mode}")),
+        Wrong::Propagation => {
+            invalid(": invalid mount config for type \"volume\": field BindOptions must not be specified".to_owned())
         }
-    }
+    })?;
     mode.clone_into(&mut mount.mode);
+    if mount.kind == MountKind::Volume && mode.is_empty() && !mount.anonymous {
+        "z".clone_into(&mut mount.mode);
+    }
     Ok(mount)
+}
+
+/// What can be wrong with the options of a `-v`.
+enum Wrong {
+    Mode,
+    /// Only binds have one.
+    Propagation,
+}
+
+/// Takes over `ro,z,rslave,…`; of each kind of option there may be one.
+fn options(mount: &mut Mountpoint, mode: &str) -> Result<(), Wrong> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut propagates = false;
+    for option in mode.split(',').filter(|_| !mode.is_empty()) {
+        let kind = match option {
+            "ro" | "rw" => {
+                mount.read_only = option == "ro";
+                "access"
+            }
+            "nocopy" => {
+                mount.no_copy = true;
+                "copy"
+            }
+            "z" | "Z" => "label",
+            "cached" | "delegated" | "consistent" | "default" => "consistency",
+            "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" => {
+                option.clone_into(&mut mount.propagation);
+                propagates = true;
+                "propagation"
+            }
+            _ => return Err(Wrong::Mode),
+        };
+        if seen.contains(&kind) {
+            return Err(Wrong::Mode);
+        }
+        seen.push(kind);
+    }
+    match mount.kind {
+        MountKind::Volume if propagates => Err(Wrong::Propagation),
+        MountKind::Bind if mount.no_copy => Err(Wrong::Mode),
+        _ => Ok(()),
+    }
 }
 
 /// Reads one `--mount`.
@@ -97,8 +151,24 @@ fn parse_mount(mount: &Mount) -> ApiResult<Mountpoint> {
         MountTypeEnum::BIND => "bind",
         MountTypeEnum::VOLUME => "volume",
         MountTypeEnum::TMPFS => "tmpfs",
-        other => return Err(ApiError::invalid(format!("mount type unknown: \"{other}\""))),
+        MountTypeEnum::IMAGE => {
+            return Err(ApiError::not_implemented(
+                "docklab cannot mount an image; copy what is needed into one of your own",
+            ));
+        }
+        other => {
+            return Err(ApiError::invalid(format!("invalid mount config for type \"{other}\": mount type unknown")));
+        }
     };
+    for (kinds, options, there) in [
+        ("bind", "BindOptions", mount.bind_options.is_some()),
+        ("volume", "VolumeOptions", mount.volume_options.is_some()),
+        ("tmpfs", "TmpfsOptions", mount.tmpfs_options.is_some()),
+    ] {
+        if there && kinds != word {
+            return Err(ApiError::invalid(format!("{options} must not be specified on mount type \"{word}\"")));
+        }
+    }
     let bad = |what: String| ApiError::invalid(format!("invalid mount config for type \"{word}\": {what}"));
     let target = mount.target.as_deref().unwrap_or("");
     if target.is_empty() {
@@ -121,14 +191,28 @@ fn parse_mount(mount: &Mount) -> ApiResult<Mountpoint> {
                 return Err(bad(format!("invalid mount path: '{source}' mount path must be absolute")));
             }
             let create = mount.bind_options.as_ref().and_then(|options| options.create_mountpoint).unwrap_or(false);
-            Mountpoint { source: clean(source), create, ..blank(MountKind::Bind, &target) }
+            let propagation = mount.bind_options.as_ref().and_then(|options| options.propagation);
+            let propagation = propagation.map(|word| word.to_string()).unwrap_or_default();
+            Mountpoint { source: clean(source), create, propagation, ..blank(MountKind::Bind, &target) }
         }
-        MountTypeEnum::VOLUME => Mountpoint {
-            name: source.to_owned(),
-            anonymous: source.is_empty(),
-            no_copy: mount.volume_options.as_ref().and_then(|options| options.no_copy).unwrap_or(false),
-            ..blank(MountKind::Volume, &target)
-        },
+        MountTypeEnum::VOLUME => {
+            let options = mount.volume_options.clone().unwrap_or_default();
+            let subpath = options.subpath.unwrap_or_default();
+            if !subpath.is_empty() && source.is_empty() {
+                return Err(bad("must not set Subpath when using anonymous volumes".to_owned()));
+            }
+            if subpath.starts_with('/') || subpath.split('/').any(|part| part == "..") {
+                return Err(bad("subpath must be a relative path within the volume".to_owned()));
+            }
+            Mountpoint {
+                name: source.to_owned(),
+                anonymous: source.is_empty(),
+                no_copy: options.no_copy.unwrap_or(false),
+                subpath,
+                mode: "z".to_owned(),
+                ..blank(MountKind::Volume, &target)
+            }
+        }
         _ => {
             if !source.is_empty() {
                 return Err(bad("field Source must not be specified".to_owned()));
@@ -148,7 +232,10 @@ fn parse_mount(mount: &Mount) -> ApiResult<Mountpoint> {
 /// Reads one `--tmpfs` value: `size=64m,mode=1777,…`.
 fn parse_tmpfs(target: &str, options: &str) -> ApiResult<Mountpoint> {
     let invalid = |option: &str| ApiError::invalid(format!("invalid tmpfs option {option:?}"));
-    let mut mount = blank(MountKind::Tmpfs, &clean(target));
+    if !target.starts_with('/') {
+        return Err(ApiError::invalid(format!("invalid mount path: '{target}' mount path must be absolute")));
+    }
+    let mut mount = Mountpoint { hidden: true, ..blank(MountKind::Tmpfs, &clean(target)) };
     options.clone_into(&mut mount.mode);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
@@ -221,7 +308,7 @@ impl Engine {
             if !matches!(mode, "" | "ro" | "rw" | "z" | "Z") {
                 return Err(ApiError::invalid(format!("invalid mode: {mode}")));
             }
-            let other = self.container(name)?;
+            let other = self.container(name).map_err(|error| ApiError::invalid(error.message))?;
             let inherited = other.read(|record| record.mounts.clone());
             mounts.extend(inherited.into_iter().filter(|mount| mount.kind != MountKind::Tmpfs).map(|mut mount| {
                 mount.read_only |= mode == "ro";
@@ -276,17 +363,41 @@ mod tests {
         );
         let volume = parse_bind("vol1:/data");
         assert_eq!(volume.as_ref().map(|m| (m.kind, m.name.as_str())), Ok((MountKind::Volume, "vol1")));
-        for (text, message) in [
-            (
-                "a:b",
-                "invalid volume specification: 'a:b': invalid mount config for type \"volume\": invalid mount path: 'b' mount path must be absolute",
-            ),
-            ("/a:/", "invalid volume specification: '/a:/': invalid mount config: destination can't be '/'"),
-            ("x", "invalid volume specification: 'x'"),
-            ("/a:/b:what", "invalid mode: what"),
-        ] {
-            assert_eq!(parse_bind(text).map_err(|error| error.message), Err(message.to_owned()));
-        }
+        assert_eq!(parse_bind("/data").map(|mount| (mount.kind, mount.anonymous)), Ok((MountKind::Volume, true)));
+        let shared = parse_bind("/a:/b:ro,rshared").map(|mount| (mount.read_only, mount.propagation));
+        assert_eq!(shared, Ok((true, "rshared".to_owned())));
+        let refusals: Vec<String> = ["a:b", "/a:/", "x", "/a:/b:what", "/a:/b:ro,rw", "vol1:/b:shared", "a:/b"]
+            .map(|text| parse_bind(text).map_or_else(|error| error.message, |_| format!("{text} is fine")))
+            .into();
+        insta::assert_snapshot!(refusals.join("\n"), @r#"
+        invalid volume specification: 'a:b': invalid mount config for type "volume": invalid mount path: 'b' mount path must be absolute
+        invalid volume specification: '/a:/': invalid mount config for type "bind": invalid specification: destination can't be '/'
+        invalid volume specification: 'x'
+        invalid mode: what
+        invalid mode: ro,rw
+        invalid volume specification: 'vol1:/b:shared': invalid mount config for type "volume": field BindOptions must not be specified
+        create a: volume name is too short, names should be at least two alphanumeric characters
+        "#);
+    }
+
+    #[test]
+    fn a_mount_has_options_of_its_own_kind_only() {
+        let read = |mount: Mount| parse_mount(&mount).map_err(|error| error.message);
+        let volume = |source: &str, subpath: &str| Mount {
+            typ: Some(MountTypeEnum::VOLUME),
+            source: Some(source.to_owned()),
+            target: Some("/d".to_owned()),
+            volume_options: Some(docklab_api::models::MountVolumeOptions {
+                subpath: Some(subpath.to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(read(volume("v1", "a/b")).map(|mount| mount.subpath), Ok("a/b".to_owned()));
+        assert!(read(volume("v1", "../x")).is_err_and(|text| text.ends_with("a relative path within the volume")));
+        assert!(read(volume("", "x")).is_err_and(|text| text.ends_with("when using anonymous volumes")));
+        let wrong = Mount { typ: Some(MountTypeEnum::BIND), ..volume("/tmp", "") };
+        assert_eq!(read(wrong), Err("VolumeOptions must not be specified on mount type \"bind\"".to_owned()));
     }
 
     #[test]

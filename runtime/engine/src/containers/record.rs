@@ -1,7 +1,10 @@
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use docklab_api::models::{ContainerConfig, HealthStatusEnum, HealthcheckResult, HostConfig};
-use docklab_host::{PublishedPort, TmpfsOptions};
+use docklab_host::{Ipv6Endpoint, PublishedPort, TmpfsOptions};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +34,17 @@ pub(crate) struct Record {
     pub(crate) ports: Vec<PublishedPort>,
     /// 64 hexadecimal digits while it has a network namespace.
     pub(crate) sandbox: String,
+    /// Of a container on the default bridge; on user networks endpoints have them.
+    #[serde(default)]
+    pub(crate) links: Vec<Link>,
+}
+
+/// Another container under a name of this one's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    /// The other's ID.
+    pub(crate) child: String,
+    pub(crate) alias: String,
 }
 
 /// Docker's state flags. They are not exclusive: a paused container is running, and so is a restarting one.
@@ -110,6 +124,15 @@ pub(crate) struct Mountpoint {
     /// The options as given: `ro`, `z`, empty.
     pub(crate) mode: String,
     pub(crate) no_copy: bool,
+    /// The directory of the volume that is mounted; empty is the whole volume.
+    #[serde(default)]
+    pub(crate) subpath: String,
+    /// Of a bind: `rprivate`, `rshared`, …
+    #[serde(default)]
+    pub(crate) propagation: String,
+    /// From `--tmpfs`: inspect shows it in the host configuration only.
+    #[serde(default)]
+    pub(crate) hidden: bool,
     /// Make a missing bind source (`-v`).
     pub(crate) create: bool,
     /// Goes away with `docker rm -v` and `--rm`.
@@ -125,6 +148,10 @@ pub(crate) struct Endpoint {
     pub(crate) aliases: Vec<String>,
     pub(crate) links: Vec<String>,
     pub(crate) wanted_address: Option<IpAddr>,
+    #[serde(default)]
+    pub(crate) wanted_ipv6: Option<Ipv6Addr>,
+    #[serde(default)]
+    pub(crate) link_local: Vec<IpAddr>,
     pub(crate) wanted_mac: String,
     pub(crate) driver_opts: BTreeMap<String, String>,
     pub(crate) gateway_priority: i64,
@@ -134,6 +161,8 @@ pub(crate) struct Endpoint {
     pub(crate) prefix_length: u8,
     pub(crate) gateway: Option<IpAddr>,
     pub(crate) mac: String,
+    #[serde(default)]
+    pub(crate) ipv6: Option<Ipv6Endpoint>,
 }
 
 impl Endpoint {
@@ -144,5 +173,6 @@ impl Endpoint {
         self.prefix_length = 0;
         self.gateway = None;
         self.mac.clear();
+        self.ipv6 = None;
     }
 }

@@ -60,6 +60,9 @@ impl Engine {
             if let Some(address) = endpoint.address {
                 self.adopt_endpoint(&endpoint.network_id, address);
             }
+            if let Some(ipv6) = &endpoint.ipv6 {
+                self.adopt_endpoint(&endpoint.network_id, ipv6.address.into());
+            }
         }
         let now = self.host.now();
         container.write(|record| {

@@ -5,14 +5,21 @@ use docklab_host::{
 
 use super::{
     limits,
+    links::LinkedEnvironment,
     record::{MountKind, Mountpoint, Record},
     start::process_environment,
 };
 
 fn mount_spec(mount: &Mountpoint) -> MountSpec {
     let source = match mount.kind {
-        MountKind::Bind => MountSource::Bind { path: mount.source.clone(), create: mount.create },
-        MountKind::Volume => MountSource::Volume { name: mount.name.clone(), no_copy: mount.no_copy },
+        MountKind::Bind => MountSource::Bind {
+            path: mount.source.clone(),
+            create: mount.create,
+            propagation: mount.propagation.clone(),
+        },
+        MountKind::Volume => {
+            MountSource::Volume { name: mount.name.clone(), no_copy: mount.no_copy, subpath: mount.subpath.clone() }
+        }
         MountKind::Tmpfs => MountSource::Tmpfs(mount.tmpfs.clone()),
     };
     MountSpec { source, target: mount.target.clone(), read_only: mount.read_only }
@@ -40,6 +47,7 @@ pub(crate) fn container_spec(
     endpoints: Vec<EndpointSpec>,
     ports: Vec<PortSpec>,
     host_gateway: Option<&str>,
+    linked: &LinkedEnvironment,
 ) -> ApiResult<ContainerSpec> {
     let host_config = &record.host_config;
     let config = &record.config;
@@ -56,10 +64,19 @@ pub(crate) fn container_spec(
     let size = |index: usize| console.get(index).and_then(|value| u16::try_from(*value).ok()).unwrap_or(0);
     let mut dns = Vec::new();
     for server in host_config.dns.iter().flatten() {
-        dns.push(server.parse().map_err(|_| ApiError::invalid(format!("{server} is not an ip address")))?);
+        dns.push(server.parse().map_err(|_| {
+            ApiError::system(format!("bad nameserver address {server}: ParseAddr({server:?}): unable to parse IP"))
+        })?);
     }
     let mut argv = vec![record.path.clone()];
     argv.extend(record.args.iter().cloned());
+    let mut env = process_environment(record, config.tty == Some(true));
+    // The container's own variables win over those of its links.
+    let names: Vec<String> = env.iter().filter_map(|entry| Some(entry.split_once('=')?.0.to_owned())).collect();
+    let of_links = linked.variables.iter();
+    env.extend(of_links.filter(|entry| !names.iter().any(|name| entry.split('=').next() == Some(name))).cloned());
+    let mut hosts = extra_hosts(record, host_gateway);
+    hosts.extend(linked.hosts.iter().cloned());
     Ok(ContainerSpec {
         id: record.id.clone(),
         hostname: text(config.hostname.as_ref()),
@@ -68,7 +85,7 @@ pub(crate) fn container_spec(
         labels: config.labels.clone().unwrap_or_default().into_iter().collect(),
         process: ProcessSpec {
             argv,
-            env: process_environment(record, config.tty == Some(true)),
+            env,
             cwd: config.working_dir.clone().filter(|cwd| !cwd.is_empty()).unwrap_or_else(|| "/".to_owned()),
             user: User {
                 spec: text(config.user.as_ref()),
@@ -86,7 +103,7 @@ pub(crate) fn container_spec(
         dns,
         dns_search: host_config.dns_search.clone().unwrap_or_default(),
         dns_options: host_config.dns_options.clone().unwrap_or_default(),
-        extra_hosts: extra_hosts(record, host_gateway),
+        extra_hosts: hosts,
         cap_add: host_config.cap_add.clone().unwrap_or_default(),
         cap_drop: host_config.cap_drop.clone().unwrap_or_default(),
         security_opt: host_config.security_opt.clone().unwrap_or_default(),

@@ -125,11 +125,17 @@ impl Engine {
     async fn try_start(&self, container: &Arc<Container>) -> Result<(), Failure> {
         let record = container.snapshot();
         self.check_shared(&record)?;
+        let linked = self.linked_environment(&record)?;
         let mut planned = self.plan_network(container, &record).map_err(|error| networking(&error))?;
         let gateway = self.networks.find("bridge").ok().and_then(|bridge| bridge.gateway()).map(|ip| ip.to_string());
         let (started, spec_ports) = loop {
-            let spec =
-                spec::container_spec(&record, planned.endpoints.clone(), planned.ports.clone(), gateway.as_deref())?;
+            let spec = spec::container_spec(
+                &record,
+                planned.endpoints.clone(),
+                planned.ports.clone(),
+                gateway.as_deref(),
+                &linked,
+            )?;
             match self.host.start(&spec).await {
                 Ok(started) => break (started, spec.ports),
                 // Some other program has the port that was drawn: draw the next one.
@@ -316,7 +322,8 @@ fn wanted_ports(record: &Record) -> ApiResult<Vec<Wanted>> {
     if record.host_config.publish_all_ports == Some(true) {
         let mut exposed = Vec::new();
         for port in record.config.exposed_ports.iter().flat_map(|ports| ports.keys()) {
-            exposed.push(ContainerPort::parse(port)?);
+            // What cannot be a port of this machine (a protocol that it does not publish) stays unpublished.
+            exposed.extend(ContainerPort::parse(port).ok());
         }
         exposed.sort_by_key(|port| (port.number, port.protocol == Protocol::Udp));
         for container in exposed {

@@ -3,6 +3,7 @@ use docklab_api::{
     models::{ContainerConfig, HealthConfig, HostConfig, RestartPolicy, RestartPolicyNameEnum},
 };
 
+use super::options;
 use crate::{ports, signals};
 
 const MINIMUM_MEMORY: i64 = 6 * 1024 * 1024;
@@ -29,9 +30,6 @@ pub(crate) fn validate(config: &ContainerConfig, host_config: &HostConfig, cpus:
     if let Some(health) = &config.healthcheck {
         validate_health(health)?;
     }
-    for port in config.exposed_ports.iter().flat_map(|ports| ports.keys()) {
-        ports::ContainerPort::parse(port)?;
-    }
     ports::parse_bindings(&host_config.port_bindings.clone().unwrap_or_default())?;
     if let Some(policy) = &host_config.restart_policy {
         validate_restart(policy)?;
@@ -44,13 +42,16 @@ pub(crate) fn validate(config: &ContainerConfig, host_config: &HostConfig, cpus:
     if host_config.auto_remove == Some(true) && restarts {
         return Err(ApiError::invalid("can't create 'AutoRemove' container with restart policy"));
     }
-    for host in host_config.extra_hosts.iter().flatten() {
-        if !host.contains([':', '=']) {
-            return Err(ApiError::invalid(format!("bad format for add-host: \"{host}\"")));
-        }
-    }
+    let mut warnings = options::validate(host_config)?;
     validate_network_mode(config, host_config)?;
-    validate_resources(host_config, cpus)
+    warnings.extend(validate_resources(host_config, cpus)?);
+    if config.mac_address.as_deref().is_some_and(|mac| !mac.is_empty()) {
+        warnings.push(
+            "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
+                .to_owned(),
+        );
+    }
+    Ok(warnings)
 }
 
 fn validate_network_mode(config: &ContainerConfig, host_config: &HostConfig) -> ApiResult<()> {
@@ -61,7 +62,7 @@ fn validate_network_mode(config: &ContainerConfig, host_config: &HostConfig) -> 
     }
     let conflict = |what: &str| Err(ApiError::invalid(format!("conflicting options: {what}")));
     if mode.len() <= "container:".len() {
-        return Err(ApiError::invalid(format!("invalid network mode: invalid container format {mode}")));
+        return Err(ApiError::invalid("invalid network mode: invalid container format container:<name|id>"));
     }
     if has_hostname {
         return conflict("hostname and the network mode");
@@ -134,10 +135,10 @@ pub(crate) fn validate_resources(host_config: &HostConfig, cpus: u32) -> ApiResu
     let nano_cpus = host_config.nano_cpus.unwrap_or(0);
     if nano_cpus != 0 {
         if host_config.cpu_period.unwrap_or(0) > 0 {
-            return Err(ApiError::invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set."));
+            return Err(ApiError::invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set"));
         }
         if host_config.cpu_quota.unwrap_or(0) > 0 {
-            return Err(ApiError::invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set."));
+            return Err(ApiError::invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set"));
         }
         if nano_cpus < 0 || nano_cpus > i64::from(cpus) * 1_000_000_000 {
             return Err(ApiError::invalid(format!(
@@ -155,5 +156,52 @@ pub(crate) fn validate_resources(host_config: &HostConfig, cpus: u32) -> ApiResu
     if quota > 0 && quota < 1000 {
         return Err(ApiError::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
     }
+    let shares = host_config.cpu_shares.unwrap_or(0);
+    if shares < 0 {
+        return Err(ApiError::invalid(format!("invalid CPU shares ({shares}): value must be a positive integer")));
+    }
+    if let Some(swappiness) = host_config.memory_swappiness.filter(|value| !(-1..=100).contains(value)) {
+        return Err(ApiError::invalid(format!("Invalid value: {swappiness}, valid memory swappiness range is 0-100")));
+    }
+    if let Some(score) = host_config.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
+        return Err(ApiError::invalid(format!("Invalid value {score}, range for oom score adj is [-1000, 1000]")));
+    }
+    if host_config.shm_size.is_some_and(|size| size < 0) {
+        return Err(ApiError::invalid("SHM size can not be less than 0"));
+    }
+    validate_cpuset(host_config.cpuset_cpus.as_deref().unwrap_or(""), cpus)?;
     Ok(Vec::new())
+}
+
+/// `0-2,4`: numbers of processors that this machine has.
+fn validate_cpuset(text: &str, cpus: u32) -> ApiResult<()> {
+    for part in text.split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else {
+            return Err(ApiError::invalid(format!("Invalid value {text} for cpuset cpus: invalid format: {part}")));
+        };
+        if first > last {
+            return Err(ApiError::invalid(format!("Invalid value {text} for cpuset cpus: invalid format: {part}")));
+        }
+        if last >= cpus {
+            let available = if cpus > 1 { format!("0-{}", cpus - 1) } else { "0".to_owned() };
+            return Err(ApiError::invalid(format!(
+                "Requested CPUs are not available - requested {text}, available: {available}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpuset_names_processors_that_are_there() {
+        assert_eq!(validate_cpuset("0-1,1", 2), Ok(()));
+        let refusal = |text| validate_cpuset(text, 2).map_err(|error| error.message);
+        assert_eq!(refusal("99"), Err("Requested CPUs are not available - requested 99, available: 0-1".to_owned()));
+        assert_eq!(refusal("x"), Err("Invalid value x for cpuset cpus: invalid format: x".to_owned()));
+    }
 }

@@ -12,7 +12,8 @@ use docklab_api::{
 use super::{
     Network, NetworkRecord, filter,
     ipam::Subnet,
-    table::{KIND, is_predefined},
+    ipv6::Subnet6,
+    table::{KIND, is_ipv6, is_predefined},
 };
 use crate::{Engine, HostResultExt, api_error, object_id, prune, records, short_id, time};
 
@@ -45,7 +46,12 @@ impl Engine {
                         endpoint_id: Some(endpoint.endpoint_id),
                         mac_address: Some(endpoint.mac),
                         ipv4_address: Some(address.unwrap_or_default()),
-                        ipv6_address: Some(String::new()),
+                        ipv6_address: Some(
+                            endpoint
+                                .ipv6
+                                .map(|ipv6| format!("{}/{}", ipv6.address, ipv6.prefix_length))
+                                .unwrap_or_default(),
+                        ),
                     };
                     (id, attached)
                 })
@@ -60,7 +66,7 @@ impl Engine {
             scope: Some(record.scope.clone()),
             driver: Some(record.driver.clone()),
             enable_ipv4: Some(true),
-            enable_ipv6: Some(false),
+            enable_ipv6: Some(record.addressing6().is_some()),
             ipam: Some(record.ipam.clone()),
             internal: Some(record.internal),
             attachable: Some(record.attachable),
@@ -83,7 +89,10 @@ impl Engine {
     ) -> ApiResult<String> {
         let swarm = vni.is_some();
         if is_predefined(&body.name) {
-            return Err(ApiError::forbidden(format!("operation is not permitted on predefined {} network", body.name)));
+            return Err(ApiError::forbidden(format!(
+                "operation is not permitted on predefined {} network ",
+                body.name
+            )));
         }
         if body.name.trim().is_empty() {
             return Err(ApiError::invalid("invalid name: name is empty"));
@@ -105,14 +114,34 @@ impl Engine {
                 return Err(ApiError::not_found(format!("plugin {other:?} not found")));
             }
         }
-        if body.enable_ipv6 == Some(true) {
-            return Err(ApiError::not_implemented("networks with IPv6 are not supported; create it without --ipv6"));
+        if body.enable_ipv4 == Some(false) && body.enable_ipv6 != Some(true) {
+            return Err(ApiError::invalid("IPv4 or IPv6 must be enabled"));
+        }
+        if !swarm && body.ingress == Some(true) {
+            return Err(ApiError::forbidden("Ingress network can only be global scope network"));
+        }
+        if !swarm && body.scope.as_deref() == Some("swarm") {
+            return Err(ApiError::forbidden("cannot create a swarm scoped network when swarm is not active"));
+        }
+        if body.config_only == Some(true)
+            || body.config_from.is_some_and(|from| from.network.is_some_and(|name| !name.is_empty()))
+        {
+            return Err(ApiError::not_implemented(
+                "docklab has no networks that are configuration only; name the subnet and options themselves",
+            ));
+        }
+        if body.enable_ipv4 == Some(false) {
+            return Err(ApiError::not_implemented("docklab has no networks without IPv4; leave IPv4 enabled"));
+        }
+        let ipv6 = body.enable_ipv6 == Some(true);
+        if ipv6 && swarm {
+            return Err(ApiError::not_implemented("docklab's overlay networks have no IPv6; create it without --ipv6"));
         }
         let _creating = self.networks.creating.lock().await;
         if self.networks.all().iter().any(|network| network.record.name == body.name) {
             return Err(ApiError::conflict(format!("network with name {} already exists", body.name)));
         }
-        let (ipam, configured) = self.plan_addresses(body.ipam.unwrap_or_default(), swarm).await?;
+        let (ipam, configured) = self.plan_addresses(body.ipam.unwrap_or_default(), swarm, ipv6).await?;
         let record = NetworkRecord {
             id: id.unwrap_or_else(|| object_id(&*self.host)),
             name: body.name,
@@ -142,11 +171,34 @@ impl Engine {
         Ok(id)
     }
 
-    async fn plan_addresses(&self, mut ipam: Ipam, swarm: bool) -> ApiResult<(Ipam, bool)> {
+    async fn plan_addresses(&self, mut ipam: Ipam, swarm: bool, ipv6: bool) -> ApiResult<(Ipam, bool)> {
         ipam.driver = Some(ipam.driver.filter(|driver| !driver.is_empty()).unwrap_or_else(|| "default".to_owned()));
-        ipam.options = Some(ipam.options.unwrap_or_default());
+        let driver = ipam.driver.as_deref().unwrap_or_default();
+        if !matches!(driver, "default" | "null") {
+            return Err(ApiError::not_found(format!("plugin {driver:?} not found")));
+        }
+        ipam.options = ipam.options.filter(|options| !options.is_empty());
         let taken = self.networks.subnets();
-        let wanted = ipam.config.take().unwrap_or_default().into_iter().find(|config| config.subnet.is_some());
+        let given: Vec<IpamConfig> = ipam.config.take().unwrap_or_default();
+        let (given6, given4): (Vec<_>, Vec<_>) = given
+            .into_iter()
+            .filter(|config| [&config.subnet, &config.gateway, &config.ip_range].iter().any(|part| part.is_some()))
+            .partition(is_ipv6);
+        let wanted = given4.into_iter().next();
+        let config6 = match given6.into_iter().next() {
+            // Without IPv6 what is said of it counts for nothing, as in Docker.
+            _ if !ipv6 => None,
+            Some(config) => Some((self.plan_ipv6(config)?, true)),
+            None => {
+                let subnet = Subnet6::choose(&self.ipv6_site(), &self.networks.subnets6())?;
+                let config = IpamConfig {
+                    subnet: Some(subnet.to_string()),
+                    gateway: Some(subnet.first_host().to_string()),
+                    ..IpamConfig::default()
+                };
+                Some((config, false))
+            }
+        };
         let (mut config, subnet, configured) = match wanted {
             Some(config) => {
                 let subnet = Subnet::parse(config.subnet.as_deref().unwrap_or(""))?;
@@ -182,8 +234,48 @@ impl Engine {
         } else {
             config.ip_range = None;
         }
-        ipam.config = Some(vec![config]);
-        Ok((ipam, configured))
+        // What the user said comes first.
+        let mut list = vec![config];
+        let configured6 = config6.as_ref().is_some_and(|(_, given)| *given);
+        match config6 {
+            Some((config, true)) if !configured => list.insert(0, config),
+            Some((config, _)) => list.push(config),
+            None => {}
+        }
+        ipam.config = Some(list);
+        Ok((ipam, configured || configured6))
+    }
+
+    /// Checks an IPv6 subnet that a request names.
+    fn plan_ipv6(&self, mut config: IpamConfig) -> ApiResult<IpamConfig> {
+        let subnet = Subnet6::parse(config.subnet.as_deref().unwrap_or(""))?;
+        if self.networks.subnets6().iter().any(|other| other.overlaps(subnet)) {
+            return Err(ApiError::forbidden(
+                "invalid pool request: Pool overlaps with other one on this address space",
+            ));
+        }
+        match config.gateway.as_deref().filter(|gateway| !gateway.is_empty()) {
+            Some(gateway) if !gateway.parse().is_ok_and(|gateway| subnet.contains(gateway)) => {
+                return Err(ApiError::invalid(format!(
+                    "invalid network config:\ninvalid gateway {gateway}: parent subnet {subnet} doesn't contain this address"
+                )));
+            }
+            Some(_) => {}
+            None => config.gateway = Some(subnet.first_host().to_string()),
+        }
+        if let Some(range) = config.ip_range.as_deref().filter(|range| !range.is_empty()) {
+            Subnet6::parse(range)?;
+        } else {
+            config.ip_range = None;
+        }
+        Ok(config)
+    }
+
+    /// 40 bits that are this engine's, for addresses that no other network has.
+    fn ipv6_site(&self) -> [u8; 5] {
+        use sha2::Digest as _;
+        let digest = sha2::Sha256::digest(self.id.as_bytes());
+        std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default())
     }
 
     /// Removes a network that nothing is attached to.
@@ -239,7 +331,8 @@ impl NetworkApi for Engine {
                     network.name.as_deref() == Some(id)
                         || network.id.as_deref().is_some_and(|full| full.starts_with(id))
                 };
-                return all.into_iter().find(named).ok_or(error);
+                let wanted = scope.is_none_or(|scope| scope.is_empty() || scope == "swarm");
+                return all.into_iter().find(named).filter(|_| wanted).ok_or(error);
             }
         };
         if scope.is_some_and(|scope| !scope.is_empty() && scope != network.record.scope) {

@@ -4,7 +4,7 @@ use docklab_api::{
     ApiError, ApiResult,
     models::{EndpointSettings, EventMessageTypeEnum},
 };
-use docklab_host::EndpointSpec;
+use docklab_host::{EndpointSpec, Ipv6Endpoint};
 
 use super::Network;
 use crate::{
@@ -24,10 +24,26 @@ impl Endpoint {
                 ApiError::invalid(format!("invalid endpoint settings:\ninvalid IPv4 address: {wanted}"))
             })?)
         };
+        let config = settings.ipam_config.clone().unwrap_or_default();
+        let wanted = config.ipv6_address.filter(|text| !text.is_empty());
+        let wanted_ipv6 = wanted
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| ApiError::invalid(format!("invalid endpoint settings:\ninvalid IPv6 address: {text}")))
+            })
+            .transpose()?;
+        let mut link_local = Vec::new();
+        for text in config.link_local_ips.iter().flatten() {
+            link_local.push(text.parse().map_err(|_| {
+                ApiError::invalid(format!("invalid endpoint settings:\ninvalid link-local IP address: {text}"))
+            })?);
+        }
         Ok(Self {
             aliases: settings.aliases.clone().unwrap_or_default(),
             links: settings.links.clone().unwrap_or_default(),
             wanted_address,
+            wanted_ipv6,
+            link_local,
             wanted_mac: settings.mac_address.clone().unwrap_or_default(),
             driver_opts: settings.driver_opts.clone().unwrap_or_default().into_iter().collect(),
             gateway_priority: settings.gw_priority.unwrap_or(0),
@@ -43,34 +59,65 @@ impl Endpoint {
             prefix_length: self.prefix_length,
             gateway: self.gateway,
             mac: self.mac.clone(),
+            ipv6: self.ipv6.clone(),
+            link_local: self.link_local.clone(),
         })
     }
 }
 
 /// Docker's rules on what an endpoint may ask of which network.
-fn check(network: &Network, endpoint: &Endpoint) -> ApiResult<()> {
+pub(crate) fn check(network: &Network, endpoint: &Endpoint) -> ApiResult<()> {
+    let mac = &endpoint.wanted_mac;
+    if !mac.is_empty() && !is_mac(mac) {
+        return Err(ApiError::invalid(format!("invalid MAC address {mac}")));
+    }
+    let refused = |why: &str| Err(ApiError::invalid(format!("invalid endpoint settings:\n{why}")));
     if !network.is_user_defined() {
         if !endpoint.aliases.is_empty() {
-            return Err(ApiError::invalid("network-scoped aliases are only supported for user-defined networks"));
+            return refused("network-scoped alias is supported only for containers in user defined networks");
         }
-        if endpoint.wanted_address.is_some() {
-            return Err(ApiError::invalid(
-                "invalid config for network bridge: invalid endpoint settings:\nuser specified IP address is supported \
-                 on user defined networks only",
-            ));
+        if endpoint.wanted_address.is_some() || endpoint.wanted_ipv6.is_some() {
+            return refused("user specified IP address is supported on user defined networks only");
         }
     }
-    if endpoint.wanted_address.is_some() && !network.record.configured {
-        return Err(ApiError::invalid(format!(
-            "invalid config for network {}: invalid endpoint settings:\nuser specified IP address is supported only when \
-             connecting to networks with user configured subnets",
-            network.record.name
-        )));
+    if (endpoint.wanted_address.is_some() || endpoint.wanted_ipv6.is_some()) && !network.record.configured {
+        return refused(
+            "user specified IP address is supported only when connecting to networks with user configured subnets",
+        );
+    }
+    if let (Some(wanted), Some(subnet)) = (endpoint.wanted_address, network.subnet())
+        && !subnet.contains(wanted)
+    {
+        return refused(&format!("no configured subnet or ip-range contain the IP address {wanted}"));
+    }
+    let subnet6 = network.record.addressing6().map(|(subnet, ..)| subnet);
+    if let Some(wanted) = endpoint.wanted_ipv6
+        && subnet6.is_none_or(|subnet| !subnet.contains(wanted))
+    {
+        return refused(&format!("no configured subnet or ip-range contain the IP address {wanted}"));
     }
     Ok(())
 }
 
+/// Six bytes in hexadecimal, with colons or dashes.
+fn is_mac(text: &str) -> bool {
+    let parts: Vec<&str> = text.split([':', '-']).collect();
+    parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && u8::from_str_radix(part, 16).is_ok())
+}
+
 impl Engine {
+    /// Refuses at create what could not be attached at start. Networks that are not there are the start's matter.
+    pub(crate) fn check_endpoints(&self, endpoints: &std::collections::BTreeMap<String, Endpoint>) -> ApiResult<()> {
+        for (name, endpoint) in endpoints {
+            if let Ok(network) = self.networks.find(name) {
+                check(&network, endpoint).map_err(|error| {
+                    ApiError::invalid(format!("invalid config for network {name}: {}", error.message))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives an endpoint its address, MAC and ID. The host has not heard of it yet.
     pub(crate) fn allocate_endpoint(&self, network: &Network, endpoint: &mut Endpoint) -> ApiResult<()> {
         check(network, endpoint)?;
@@ -85,13 +132,32 @@ impl Engine {
             endpoint.mac =
                 if endpoint.wanted_mac.is_empty() { mac_address(address) } else { endpoint.wanted_mac.clone() };
         }
+        if let Some(pool) = &network.pool6 {
+            let mut pool = pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let address = match pool.allocate(endpoint.wanted_ipv6) {
+                Ok(address) => address,
+                Err(error) => {
+                    if let Some(address) = endpoint.address.take() {
+                        network.release(address);
+                    }
+                    return Err(error);
+                }
+            };
+            let gateway = network.record.addressing6().map(|(_, _, gateway)| gateway);
+            endpoint.ipv6 = Some(Ipv6Endpoint {
+                address,
+                prefix_length: pool.prefix(),
+                gateway: gateway.filter(|_| !network.record.internal),
+            });
+        }
         Ok(())
     }
 
     /// Gives back an endpoint's address.
     pub(crate) fn release_endpoint(&self, endpoint: &mut Endpoint) {
-        if let (Some(address), Ok(network)) = (endpoint.address, self.networks.find(&endpoint.network_id)) {
-            network.release(address);
+        if let Ok(network) = self.networks.find(&endpoint.network_id) {
+            let ipv6 = endpoint.ipv6.as_ref().map(|ipv6| IpAddr::V6(ipv6.address));
+            endpoint.address.into_iter().chain(ipv6).for_each(|address| network.release(address));
         }
         endpoint.detach();
     }
@@ -127,6 +193,11 @@ impl Engine {
             ));
         }
         match (mode.as_str(), name.as_str()) {
+            (_, "host") if mode != "host" => {
+                return Err(ApiError::invalid(
+                    "cannot connect container to host network - container must be created in host network mode",
+                ));
+            }
             ("host", _) | (_, "host") => {
                 return Err(ApiError::forbidden(
                     "container cannot be connected to host network or disconnected from it",
@@ -184,7 +255,7 @@ impl Engine {
             ));
         }
         let Some(mut endpoint) = container.read(|record| record.endpoints.get(name).cloned()) else {
-            return Err(ApiError::forbidden(format!("container {} is not connected to network {name}", container.id)));
+            return Err(ApiError::system(format!("container {} is not connected to network {name}", container.id)));
         };
         if has_process && endpoint.address.is_some() {
             self.host.disconnect(&container.id, &network.record.id).await.api()?;
@@ -201,10 +272,15 @@ impl Engine {
 
     /// Marks what a container that was found running holds of its networks.
     pub(crate) fn adopt_endpoint(&self, network_id: &str, address: IpAddr) {
-        if let Ok(network) = self.networks.find(network_id)
-            && let Some(pool) = &network.pool
-        {
-            pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).adopt(address);
+        let Ok(network) = self.networks.find(network_id) else { return };
+        match (address, &network.pool, &network.pool6) {
+            (IpAddr::V4(_), Some(pool), _) => {
+                pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).adopt(address);
+            }
+            (IpAddr::V6(address), _, Some(pool)) => {
+                pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).adopt(address);
+            }
+            _ => {}
         }
     }
 }

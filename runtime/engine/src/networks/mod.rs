@@ -4,6 +4,7 @@ mod api;
 mod connect;
 mod filter;
 pub(crate) mod ipam;
+pub(crate) mod ipv6;
 mod names;
 mod table;
 

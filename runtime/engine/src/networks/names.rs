@@ -15,19 +15,39 @@ impl Engine {
         // Names are read and sent under one lock, so that an older list never overwrites a newer one.
         let _order = network.naming.lock().await;
         let mut names: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        let mut links: Vec<(String, String)> = Vec::new();
         for container in self.containers.all() {
             container.read(|record| {
                 let Some(endpoint) = record.endpoints.get(&network.record.name) else { return };
                 let Some(address) = endpoint.address.filter(|_| endpoint.network_id == network.record.id) else {
                     return;
                 };
+                let ipv6 = endpoint.ipv6.as_ref().map(|ipv6| IpAddr::V6(ipv6.address));
+                // Links name other containers; every container of the network resolves them.
+                for link in &endpoint.links {
+                    let (child, alias) = crate::containers::split_link(link);
+                    links.push((child.to_owned(), alias.to_owned()));
+                }
                 for name in dns_names(&record.name, &record.id, record.config.hostname.as_deref(), &endpoint.aliases) {
                     let addresses = names.entry(name).or_default();
-                    if !addresses.contains(&address) {
-                        addresses.push(address);
+                    for address in [Some(address), ipv6].into_iter().flatten() {
+                        if !addresses.contains(&address) {
+                            addresses.push(address);
+                        }
                     }
                 }
             });
+        }
+        for (child, alias) in links {
+            let child = self.containers.find(&child).ok().and_then(|child| {
+                child.read(|record| record.endpoints.get(&network.record.name).and_then(|endpoint| endpoint.address))
+            });
+            if let Some(address) = child {
+                let addresses = names.entry(alias).or_default();
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
         }
         for (name, addresses) in network.extra_names.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             names.entry(name.clone()).or_default().extend(addresses);

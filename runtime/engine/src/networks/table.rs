@@ -1,15 +1,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use docklab_api::{ApiError, ApiResult, models::Ipam};
-use docklab_host::{NetworkDriver, NetworkSpec};
+use docklab_host::{Ipv6Network, NetworkDriver, NetworkSpec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ipam::{AddressPool, Subnet, choose_subnet};
+use super::{
+    ipam::{AddressPool, Subnet, choose_subnet},
+    ipv6::{AddressPool6, Subnet6},
+};
 use crate::{Engine, HostResultExt, object_id, records, short_id};
 
 pub(crate) const KIND: &str = "network";
@@ -38,12 +41,20 @@ pub(crate) struct NetworkRecord {
 
 impl NetworkRecord {
     fn addressing(&self) -> Option<(Subnet, Option<Subnet>, IpAddr, Vec<IpAddr>)> {
-        let config = self.ipam.config.as_ref()?.first()?;
+        let config = self.ipam.config.as_ref()?.iter().find(|config| !is_ipv6(config))?;
         let subnet = Subnet::parse(config.subnet.as_deref()?).ok()?;
         let range = config.ip_range.as_deref().and_then(|range| Subnet::parse(range).ok());
         let gateway = config.gateway.as_deref().and_then(|gateway| gateway.parse().ok());
         let reserved = config.auxiliary_addresses.iter().flatten().filter_map(|(_, address)| address.parse().ok());
         Some((subnet, range, gateway.unwrap_or_else(|| subnet.first_host()), reserved.collect()))
+    }
+
+    pub(crate) fn addressing6(&self) -> Option<(Subnet6, Option<Subnet6>, Ipv6Addr)> {
+        let config = self.ipam.config.as_ref()?.iter().find(|config| is_ipv6(config))?;
+        let subnet = Subnet6::parse(config.subnet.as_deref()?).ok()?;
+        let range = config.ip_range.as_deref().and_then(|range| Subnet6::parse(range).ok());
+        let gateway = config.gateway.as_deref().and_then(|gateway| gateway.parse().ok());
+        Some((subnet, range, gateway.unwrap_or_else(|| subnet.first_host())))
     }
 
     /// What the host makes of it; `None` for `host` and `null`, which need nothing.
@@ -66,8 +77,14 @@ impl NetworkRecord {
             interface,
             dns: self.name != "bridge",
             mtu: self.options.get("com.docker.network.driver.mtu").and_then(|mtu| mtu.parse().ok()),
+            ipv6: self.addressing6().map(|(subnet, _, gateway)| Ipv6Network { subnet: subnet.to_string(), gateway }),
         })
     }
+}
+
+/// Whether a part of a network's IPAM is about IPv6.
+pub(super) fn is_ipv6(config: &docklab_api::models::IpamConfig) -> bool {
+    [&config.subnet, &config.gateway, &config.ip_range].into_iter().flatten().any(|text| text.contains(':'))
 }
 
 /// A network and its live bookkeeping.
@@ -75,6 +92,8 @@ pub(crate) struct Network {
     pub(crate) record: NetworkRecord,
     /// `None` for `host` and `null`.
     pub(crate) pool: Option<Mutex<AddressPool>>,
+    /// `None` without IPv6.
+    pub(crate) pool6: Option<Mutex<AddressPool6>>,
     /// Keeps updates of the names that containers resolve in order.
     pub(crate) naming: tokio::sync::Mutex<()>,
     /// Names that are not containers' (swarm services).
@@ -86,7 +105,9 @@ impl Network {
         let pool = record
             .addressing()
             .map(|(subnet, range, gateway, reserved)| Mutex::new(AddressPool::new(subnet, range, gateway, &reserved)));
-        Self { record, pool, naming: tokio::sync::Mutex::default(), extra_names: Mutex::default() }
+        let pool6 =
+            record.addressing6().map(|(subnet, range, gateway)| Mutex::new(AddressPool6::new(subnet, range, gateway)));
+        Self { record, pool, pool6, naming: tokio::sync::Mutex::default(), extra_names: Mutex::default() }
     }
 
     pub(crate) fn subnet(&self) -> Option<Subnet> {
@@ -103,8 +124,17 @@ impl Network {
     }
 
     pub(crate) fn release(&self, address: IpAddr) {
-        if let Some(pool) = &self.pool {
-            pool.lock().unwrap_or_else(PoisonError::into_inner).release(address);
+        match address {
+            IpAddr::V4(_) => {
+                if let Some(pool) = &self.pool {
+                    pool.lock().unwrap_or_else(PoisonError::into_inner).release(address);
+                }
+            }
+            IpAddr::V6(address) => {
+                if let Some(pool) = &self.pool6 {
+                    pool.lock().unwrap_or_else(PoisonError::into_inner).release(address);
+                }
+            }
         }
     }
 }
@@ -159,6 +189,10 @@ impl Networks {
 
     pub(crate) fn remove(&self, id: &str) {
         self.by_id.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    pub(crate) fn subnets6(&self) -> Vec<Subnet6> {
+        self.all().iter().filter_map(|network| network.record.addressing6().map(|(subnet, ..)| subnet)).collect()
     }
 
     pub(crate) fn subnets(&self) -> Vec<Subnet> {

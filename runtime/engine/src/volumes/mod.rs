@@ -17,9 +17,15 @@ use docklab_host::HostError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Engine, HostResultExt, api_error, containers::MountKind, names, object_id, prune, records};
+use crate::{
+    Engine, HostResultExt, api_error,
+    containers::{MountKind, check_volume_name, pattern},
+    object_id, prune, records,
+};
 
 const KIND: &str = "volume";
+/// What Docker's local driver can be told.
+const LOCAL_OPTIONS: [&str; 4] = ["type", "o", "device", "size"];
 /// Docker marks volumes that nobody named with it.
 pub(crate) const ANONYMOUS: &str = "com.docker.volume.anonymous";
 
@@ -87,16 +93,7 @@ impl Engine {
     ) -> ApiResult<VolumeRecord> {
         let anonymous = name.is_none();
         let name = name.unwrap_or_else(|| object_id(&*self.host));
-        if !names::is_valid(&name) {
-            return Err(ApiError::invalid(if name.len() < 2 {
-                "volume name is too short, names should be at least two alphanumeric characters".to_owned()
-            } else {
-                format!(
-                    "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
-                     \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
-                )
-            }));
-        }
+        check_volume_name(&name)?;
         let _changing = self.volumes.changing.lock().await;
         if let Some(known) = self.volumes.get(&name) {
             return Ok(known);
@@ -171,18 +168,17 @@ impl Engine {
 impl VolumeApi for Engine {
     async fn list_volumes(&self, filters: Filters) -> ApiResult<VolumeListResponse> {
         filters.accept(&["dangling", "driver", "label", "name"])?;
+        let dangling = filters.boolean("dangling")?;
         let volumes = self
             .volumes
             .all()
             .iter()
             .filter(|record| {
                 let labels = record.labels.as_ref();
-                filters.any("name", |name| record.name.contains(name))
+                filters.any("name", |name| pattern(name, &record.name))
                     && filters.any("driver", |driver| driver == "local")
                     && filters.labels(|key| labels.and_then(|labels| labels.get(key)).map(String::as_str))
-                    && filters.any("dangling", |value| {
-                        matches!(value, "true" | "1") == self.volume_users(&record.name).is_empty()
-                    })
+                    && dangling.is_none_or(|wanted| wanted == self.volume_users(&record.name).is_empty())
             })
             .map(model)
             .collect();
@@ -194,6 +190,14 @@ impl VolumeApi for Engine {
         if !matches!(driver, "" | "local" | "default") {
             return Err(ApiError::not_found(format!(
                 "create {}: error looking up volume plugin {driver}: plugin \"{driver}\" not found",
+                body.name.unwrap_or_default()
+            )));
+        }
+        if let Some(unknown) =
+            body.driver_opts.iter().flatten().map(|(key, _)| key).find(|key| !LOCAL_OPTIONS.contains(&key.as_str()))
+        {
+            return Err(ApiError::invalid(format!(
+                "create {}: invalid option: {unknown:?}",
                 body.name.unwrap_or_default()
             )));
         }
@@ -222,7 +226,7 @@ impl VolumeApi for Engine {
     async fn prune_volumes(&self, filters: Filters) -> ApiResult<VolumePruneResponse> {
         filters.accept(&["all", "label", "label!"])?;
         let _guard = prune::Guard::enter(&self.pruning.volumes)?;
-        let all = filters.get("all").iter().any(|value| matches!(value.as_str(), "true" | "1"));
+        let all = filters.boolean("all")?.unwrap_or(false);
         let mut deleted = Vec::new();
         let mut reclaimed: u64 = 0;
         for record in self.volumes.all() {

@@ -139,6 +139,24 @@ fn set(cgroup: &Cgroup, limits: &Limits) -> HostResult<()> {
     Ok(())
 }
 
+/// Bytes read from and written to all block devices, the cgroup's children included where the kernel counts them
+/// (blkio-controller.rst: `<major>:<minor> Read <bytes>`).
+fn block_bytes(directory: &Path) -> (u64, u64) {
+    let counted = ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"]
+        .iter()
+        .find_map(|file| std::fs::read_to_string(directory.join(file)).ok())
+        .unwrap_or_default();
+    let sum = |operation: &str| {
+        let of_operation = counted.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (_device, kind, bytes) = (fields.next()?, fields.next()?, fields.next()?);
+            (kind == operation).then(|| bytes.parse::<u64>().ok())?
+        });
+        of_operation.sum()
+    };
+    (sum("Read"), sum("Write"))
+}
+
 /// freezer-subsystem.rst: a write asks, and the state reads FREEZING until every process has stopped. There is no event
 /// for that, so we ask again; it takes microseconds unless a process is deep in the kernel.
 pub(super) fn freeze(cgroup: &Cgroup, frozen: bool) -> HostResult<()> {
@@ -184,6 +202,9 @@ pub(super) fn read_stats(cgroup: &Cgroup, stats: &mut Stats) {
         let limit: u64 = read_number(&directory, "memory.limit_in_bytes").unwrap_or(UNLIMITED);
         stats.memory_limit = stats.memory_limit.min(limit);
         stats.memory_inactive_file = read_key(&directory, "memory.stat", "total_inactive_file").unwrap_or_default();
+    }
+    if let Some(directory) = controller(cgroup, "blkio") {
+        (stats.block_read, stats.block_written) = block_bytes(&directory);
     }
     if let Some(directory) = controller(cgroup, "pids") {
         stats.pids = read_number(&directory, "pids.current").unwrap_or_default();

@@ -134,6 +134,9 @@ pub(super) fn hosts(spec: &ContainerSpec) -> String {
                 format!("{}.{} {}", spec.hostname, spec.domainname, spec.hostname)
             };
             let _ = writeln!(text, "{}\t{full}", endpoint.address);
+            if let Some(ipv6) = &endpoint.ipv6 {
+                let _ = writeln!(text, "{}\t{full}", ipv6.address);
+            }
         }
     }
     text

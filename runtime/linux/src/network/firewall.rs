@@ -26,6 +26,9 @@ fn ruleset(table: &str, networks: &[&Network]) -> String {
             "\t\t{family} saddr {} oifname != \"{}\" masquerade\n",
             network.spec.subnet, network.bridge
         ));
+        if let Some(ipv6) = &network.spec.ipv6 {
+            text.push_str(&format!("\t\tip6 saddr {} oifname != \"{}\" masquerade\n", ipv6.subnet, network.bridge));
+        }
     }
     text.push_str("\t}\n\tchain between {\n\t\ttype filter hook forward priority filter;\n");
     for network in networks {
@@ -52,6 +55,11 @@ pub(super) fn apply(table: &str, networks: &[&Network]) -> HostResult<()> {
         let path = "/proc/sys/net/ipv4/ip_forward";
         if fs::read_to_string(path).is_ok_and(|value| value.trim() == "0") {
             fs::write(path, "1").map_err(|error| HostError::other("switch on IP forwarding", error))?;
+        }
+        let path = "/proc/sys/net/ipv6/conf/all/forwarding";
+        let wanted = networks.iter().any(|network| network.spec.ipv6.is_some() && !network.spec.internal);
+        if wanted && fs::read_to_string(path).is_ok_and(|value| value.trim() == "0") {
+            fs::write(path, "1").map_err(|error| HostError::other("switch on IPv6 forwarding", error))?;
         }
     }
     let failed = |error: io::Error| match error.kind() {

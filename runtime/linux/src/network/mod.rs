@@ -314,9 +314,23 @@ impl Shared {
             .map_err(failed)?
             .ok_or_else(|| HostError::Other(format!("interface {interface} has vanished")))?;
         inner.add_address(index, endpoint.address, endpoint.prefix_length).map_err(failed)?;
+        if endpoint.ipv6.is_some() || endpoint.link_local.iter().any(IpAddr::is_ipv6) {
+            attached.namespace.inside(|| namespace::allow_ipv6_addresses(&interface)).map_err(failed)?;
+        }
+        if let Some(ipv6) = &endpoint.ipv6 {
+            inner.add_address(index, ipv6.address.into(), ipv6.prefix_length).map_err(failed)?;
+        }
+        for address in &endpoint.link_local {
+            // 169.254.0.0/16 and fe80::/64 (RFC 3927, RFC 4291).
+            inner.add_address(index, *address, if address.is_ipv4() { 16 } else { 64 }).map_err(failed)?;
+        }
         inner.set_up(index).map_err(failed)?;
         if let (true, Some(gateway)) = (default_route, endpoint.gateway) {
             inner.add_default_route(index, gateway).map_err(failed)?;
+        }
+        let first = attached.endpoints.iter().all(|other| other.spec.ipv6.is_none());
+        if let (true, Some(gateway)) = (first, endpoint.ipv6.as_ref().and_then(|ipv6| ipv6.gateway)) {
+            inner.add_default_route(index, gateway.into()).map_err(failed)?;
         }
         attached.endpoints.push(Endpoint { spec: endpoint.clone(), link, interface });
         Ok(())

@@ -66,6 +66,11 @@ pub(crate) fn refuse_ipv6_addresses() {
     let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 }
 
+/// Lets one interface of the caller's namespace have the IPv6 addresses that it is given.
+pub(super) fn allow_ipv6_addresses(interface: &str) -> io::Result<()> {
+    fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "0")
+}
+
 fn inside<T: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     on_thread(|| {
         setns(namespace, CloneFlags::CLONE_NEWNET)?;

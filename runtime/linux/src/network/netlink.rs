@@ -325,7 +325,10 @@ impl Netlink {
     /// Adding an address that is there is fine.
     pub(crate) fn add_address(&self, index: u32, address: IpAddr, prefix_length: u8) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWADDR, CREATE);
-        message.0.extend_from_slice(&[family(address), prefix_length, 0, 0]);
+        // The engine knows that nobody else has an IPv6 address of its own choice: no second of asking around.
+        const IFA_F_NODAD: u8 = 2;
+        let flags = if address.is_ipv6() { IFA_F_NODAD } else { 0 };
+        message.0.extend_from_slice(&[family(address), prefix_length, flags, 0]);
         message.0.extend_from_slice(&index.to_ne_bytes());
         message.address(IFA_LOCAL, address).address(IFA_ADDRESS, address);
         if let IpAddr::V4(v4) = address

@@ -40,6 +40,11 @@ impl Shared {
         match spec.driver {
             NetworkDriver::Bridge => {
                 self.netlink.add_address(network.index, spec.gateway, prefix).map_err(failed)?;
+                if let Some(ipv6) = &spec.ipv6 {
+                    super::namespace::allow_ipv6_addresses(&bridge).map_err(failed)?;
+                    let prefix = prefix_length(&ipv6.subnet)?;
+                    self.netlink.add_address(network.index, ipv6.gateway.into(), prefix).map_err(failed)?;
+                }
             }
             NetworkDriver::Overlay { vni } => {
                 let node = self.node_address.ok_or_else(|| {

@@ -44,6 +44,7 @@ fn network(id: &str, third: u8, dns: bool) -> NetworkSpec {
         interface: String::new(),
         dns,
         mtu: None,
+        ipv6: None,
     }
 }
 
@@ -55,6 +56,8 @@ fn endpoint(network: &str, third: u8, last: u8) -> EndpointSpec {
         prefix_length: 24,
         gateway: Some(IpAddr::from([172, 30, third, 1])),
         mac: format!("02:42:ac:1e:{third:02x}:{last:02x}"),
+        ipv6: None,
+        link_local: Vec::new(),
     }
 }
 

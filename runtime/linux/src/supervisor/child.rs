@@ -78,7 +78,8 @@ pub(crate) fn run_first(
 ) -> HostError {
     match prepare_first(launch, confinement, network) {
         Ok(()) => {
-            run(&launch.spec.process, confinement, streams, socket, &launch.spec.limits.ulimits, launch.spec.init)
+            let kind = if launch.spec.init { Kind::FirstBeneathInit } else { Kind::First };
+            run(&launch.spec.process, confinement, streams, socket, &launch.spec.limits.ulimits, kind)
         }
         Err(error) => error,
     }
@@ -96,7 +97,7 @@ pub(crate) fn run_further(
 ) -> HostError {
     let entered = cgroup.join().and_then(|()| namespaces::enter_all_of(first));
     match entered {
-        Ok(()) => run(process, confinement, streams, socket, ulimits, false),
+        Ok(()) => run(process, confinement, streams, socket, ulimits, Kind::Further),
         Err(error) => error,
     }
 }
@@ -122,15 +123,18 @@ fn prepare_first(launch: &Launch, confinement: &Confinement, network: Option<&Ow
         // SAFETY: the pointer and the length describe the name, which lives through the call.
         unsafe { libc::setdomainname(spec.domainname.as_ptr().cast(), spec.domainname.len()) };
     }
-    mounts::separate()?;
     let mut prepared = Vec::new();
+    for (mount, volume) in spec.mounts.iter().zip(&launch.volumes).filter(|(mount, _)| mounts::is_shared(mount)) {
+        prepared.push(mounts::prepare(mount, volume.as_deref())?);
+    }
+    mounts::separate()?;
     for (name, target) in [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")]
     {
         if !spec.mounts.iter().any(|mount| mount.target == target) {
             prepared.push(mounts::prepare_file(&launch.directory.join(name), target, false)?);
         }
     }
-    for (mount, volume) in spec.mounts.iter().zip(&launch.volumes) {
+    for (mount, volume) in spec.mounts.iter().zip(&launch.volumes).filter(|(mount, _)| !mounts::is_shared(mount)) {
         prepared.push(mounts::prepare(mount, volume.as_deref())?);
     }
     prepared.sort_by_key(Prepared::depth);
@@ -169,6 +173,15 @@ fn make_directory(path: &str) -> HostResult<()> {
         .map_err(|error| HostError::other(format!("make working directory {path}"), error))
 }
 
+/// Which of a container's processes is about to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    First,
+    /// Process 1 is an init of ours, its child the program.
+    FirstBeneathInit,
+    Further,
+}
+
 /// Standard streams, limits, filter, capabilities, user, program: in the order in which each still may be done.
 fn run(
     process: &ProcessSpec,
@@ -176,9 +189,9 @@ fn run(
     streams: ChildStreams,
     socket: &OwnedFd,
     ulimits: &[(String, i64, i64)],
-    with_init: bool,
+    kind: Kind,
 ) -> HostError {
-    match confine_and_find(process, confinement, streams, socket, ulimits, with_init) {
+    match confine_and_find(process, confinement, streams, socket, ulimits, kind) {
         Ok((path, env)) => command::execute(&path, &process.argv, &env),
         Err(error) => error,
     }
@@ -190,11 +203,11 @@ fn confine_and_find(
     streams: ChildStreams,
     socket: &OwnedFd,
     ulimits: &[(String, i64, i64)],
-    with_init: bool,
+    kind: Kind,
 ) -> HostResult<(std::path::PathBuf, Vec<String>)> {
     let failed = |what: &'static str| move |error: io::Error| HostError::other(what, error);
     setsid().map_err(|error| HostError::other("start a session", error.desc()))?;
-    take_streams(process, streams, socket, !with_init).map_err(failed("set up standard streams"))?;
+    take_streams(process, streams, socket, kind).map_err(failed("set up standard streams"))?;
     umask(Mode::from_bits_truncate(0o022));
     rlimits::apply(ulimits)?;
     let identity = Identity::look_up(&process.user)?;
@@ -228,7 +241,7 @@ fn confine_and_find(
         env.push(format!("HOME={}", identity.home));
     }
     let path = command::find(process.argv.first().map_or("", String::as_str), &env)?;
-    if with_init {
+    if kind == Kind::FirstBeneathInit {
         become_init(process, socket)?;
     }
     reset_signals().map_err(failed("reset signals"))?;
@@ -272,15 +285,18 @@ fn become_init(process: &ProcessSpec, socket: &OwnedFd) -> HostResult<()> {
     }
 }
 
-fn take_streams(process: &ProcessSpec, streams: ChildStreams, socket: &OwnedFd, control: bool) -> io::Result<()> {
+fn take_streams(process: &ProcessSpec, streams: ChildStreams, socket: &OwnedFd, kind: Kind) -> io::Result<()> {
     if process.tty {
         let (master, terminal) = pty::open()?;
         let (rows, columns) = process.console_size;
         if rows > 0 && columns > 0 {
             pty::resize(master.as_fd(), rows, columns)?;
         }
-        if control {
+        if kind != Kind::FirstBeneathInit {
             pty::control(&terminal)?;
+        }
+        if kind != Kind::Further {
+            mounts::console(&terminal)?;
         }
         dup2_stdin(&terminal)?;
         dup2_stdout(&terminal)?;

@@ -141,7 +141,7 @@ impl SimHost {
             let (tree, prefix, kind) = match &mount.source {
                 MountSource::File { .. } => continue,
                 MountSource::Tmpfs(_) => (Arc::new(Mutex::new(Tree::default())), String::new(), "tmpfs"),
-                MountSource::Bind { path, create } => {
+                MountSource::Bind { path, create, .. } => {
                     let files = self.node.files();
                     if *create && !files.exists(path) {
                         files.make_directories(path).map_err(|error| file_error(path, error))?;
@@ -149,7 +149,12 @@ impl SimHost {
                     let (tree, inner, _) = files.origin(path).map_err(|error| file_error(path, error))?;
                     (tree, inner, "ext4")
                 }
-                MountSource::Volume { name, no_copy } => {
+                MountSource::Volume { subpath, .. } if !subpath.is_empty() => {
+                    return Err(HostError::Unsupported(format!(
+                        "the simulator mounts whole volumes only, not their directory {subpath}"
+                    )));
+                }
+                MountSource::Volume { name, no_copy, .. } => {
                     let volume = lock(&self.node.volumes).get(name).cloned();
                     let volume = volume.ok_or_else(|| HostError::not_found("volume", name))?;
                     let is_empty = lock(&volume).names("").is_empty();
