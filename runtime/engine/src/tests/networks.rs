@@ -70,7 +70,7 @@ async fn network_errors_in_dockers_words() {
     }
     insta::assert_snapshot!(texts.join("\n"), @r"
     409 network with name net1 already exists
-    403 operation is not permitted on predefined bridge network
+    403 operation is not permitted on predefined bridge network 
     403 bridge is a pre-defined network and cannot be removed
     404 network nosuch not found
     ");
