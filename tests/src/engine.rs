@@ -18,6 +18,8 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 pub struct Engine {
     directory: TempDir,
     name: String,
+    /// Network namespace (of `ip netns`) that stands for a machine, and the engine's address there.
+    machine: Option<(String, String)>,
     child: Child,
 }
 
@@ -40,21 +42,41 @@ pub enum Client {
 
 impl Engine {
     pub fn start() -> Self {
+        Self::start_on(None)
+    }
+
+    /// In a network namespace of `ip netns`, as on a machine of its own with that address.
+    pub fn start_in(machine: &str, address: &str) -> Self {
+        Self::start_on(Some((machine.to_owned(), address.to_owned())))
+    }
+
+    fn start_on(machine: Option<(String, String)>) -> Self {
         let directory = tempfile::Builder::new().prefix("dt").rand_bytes(4).tempdir().expect("a temporary directory");
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{:x}{number:x}", std::process::id() & 0xffff);
-        let child = Self::spawn(&directory, &name);
-        let engine = Self { directory, name, child };
+        let child = Self::spawn(&directory, &name, machine.as_ref());
+        let engine = Self { directory, name, machine, child };
         let seed = seed().display().to_string();
         engine.docker(&["image", "load", "--quiet", "--input", &seed]);
         engine
     }
 
     /// Returns once the engine listens.
-    fn spawn(directory: &TempDir, name: &str) -> Child {
+    fn spawn(directory: &TempDir, name: &str, machine: Option<&(String, String)>) -> Child {
         let log = fs::OpenOptions::new().append(true).create(true).open(directory.path().join("log"));
-        let mut child = Command::new(docklab())
-            .arg("engine")
+        let mut command = match machine {
+            None => Command::new(docklab()),
+            Some((machine, _)) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{machine}")).arg(docklab());
+                command
+            }
+        };
+        command.arg("engine");
+        if let Some((_, address)) = machine {
+            command.args(["--node-address", address]);
+        }
+        let mut child = command
             .arg("--root")
             .arg(directory.path().join("root"))
             .arg("--socket")
@@ -87,7 +109,7 @@ impl Engine {
     pub fn crash_and_restart(&mut self) {
         self.child.kill().expect("killing the engine");
         self.child.wait().expect("waiting for the engine");
-        self.child = Self::spawn(&self.directory, &self.name);
+        self.child = Self::spawn(&self.directory, &self.name, self.machine.as_ref());
     }
 
     /// A docker command that has not been started.

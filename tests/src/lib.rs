@@ -8,6 +8,7 @@ mod engine;
 mod http;
 mod leaks;
 mod serve;
+mod session;
 mod student;
 
 pub use browser::Browser;
@@ -15,6 +16,7 @@ pub use engine::{Client, Engine, Output};
 pub use http::{Answer, get, request};
 pub use leaks::leftovers;
 pub use serve::Server;
+pub use session::Session;
 pub use student::Student;
 
 use std::{
