@@ -110,6 +110,25 @@ pub(super) fn tags(file: &Path) -> Result<Vec<String>> {
     bail!("{name} holds no manifest.json: it is not what `docker image save` writes")
 }
 
+/// A seed without its layers: enough for an engine whose layer store has them.
+pub(super) fn without_layers(file: &Path) -> Result<Vec<u8>> {
+    let failed = || format!("reading the seed {}", file.display());
+    let mut archive = Archive::new(File::open(file).with_context(failed)?);
+    let mut builder = Builder::new(Vec::new());
+    for entry in archive.entries_with_seek().with_context(failed)? {
+        let mut entry = entry.with_context(failed)?;
+        // Configurations and manifests are small. A layer that is, too, does no harm.
+        if entry.size() <= LARGEST_DESCRIPTION {
+            let (mut header, path) = (entry.header().clone(), entry.path()?.into_owned());
+            builder.append_data(&mut header, path, &mut entry).with_context(failed)?;
+        }
+    }
+    builder.into_inner().with_context(failed)
+}
+
+/// Bytes.
+const LARGEST_DESCRIPTION: u64 = 256 * 1024;
+
 /// An entry of manifest.json.
 #[derive(Deserialize)]
 struct Saved {

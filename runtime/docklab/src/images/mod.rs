@@ -12,10 +12,11 @@ mod stand_in;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
 use clap::{Args, Subcommand};
 use docklab_api::ImageApi as _;
 use docklab_daemon::client::{Address, HttpClient};
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::AsyncWriteExt as _;
 
 const EXAMPLES: &str = "\
@@ -78,28 +79,37 @@ pub(crate) async fn run(arguments: ImagesArguments) -> Result<()> {
 
 /// Loads a seed into the engine of every node that lacks any image of it.
 pub(crate) async fn provide_all(nodes: &[crate::session::Node], seed: &Path) -> Result<()> {
-    // One after another: the first unpacks the layers that all share.
+    let path = seed.to_owned();
+    let tags = tokio::task::spawn_blocking(move || archive::tags(&path)).await.context("reading the seed")??;
+    // One after another: the first unpacks the layers, which all share.
+    let mut descriptions = None;
     for node in nodes {
-        provide(&node.client(), seed).await?;
+        let engine = node.client();
+        if has_all(&engine, &tags).await? {
+            continue;
+        }
+        if let Some(descriptions) = &descriptions {
+            let load = crate::lab::load_archive(&engine, stream::iter([Ok(Bytes::clone(descriptions))]).boxed());
+            match load.await {
+                Ok(()) => continue,
+                // An image that the first node had before may stand on layers of its own.
+                Err(error) => tracing::debug!("loading a seed's descriptions alone: {error:#}"),
+            }
+        } else {
+            eprintln!("  loading images from {}", seed.display());
+        }
+        crate::lab::load_images(&engine, seed).await?;
+        let path = seed.to_owned();
+        let small = tokio::task::spawn_blocking(move || archive::without_layers(&path)).await;
+        descriptions = Some(Bytes::from(small.context("reading the seed")??));
     }
     Ok(())
 }
 
-/// Loads a seed into an engine, unless every tag of it is there.
-async fn provide(engine: &HttpClient, seed: &Path) -> Result<()> {
-    let present: Vec<String> = engine
-        .list_images(docklab_api::ListImages::default())
-        .await?
-        .into_iter()
-        .flat_map(|image| image.repo_tags)
-        .collect();
-    let path = seed.to_owned();
-    let tags = tokio::task::spawn_blocking(move || archive::tags(&path)).await.context("reading the seed")??;
-    if tags.iter().all(|tag| present.contains(tag)) {
-        return Ok(());
-    }
-    eprintln!("  loading images from {}", seed.display());
-    crate::lab::load_images(engine, seed).await
+async fn has_all(engine: &HttpClient, tags: &[String]) -> Result<bool> {
+    let present = engine.list_images(docklab_api::ListImages::default()).await?;
+    let present: Vec<&String> = present.iter().flat_map(|image| &image.repo_tags).collect();
+    Ok(tags.iter().all(|tag| present.contains(&tag)))
 }
 
 fn engine(host: Option<String>) -> Result<HttpClient> {

@@ -41,10 +41,15 @@ pub(crate) async fn load_images(engine: &HttpClient, seed: &Path) -> Result<()> 
         buffer.truncate(count);
         Ok((count > 0).then_some((buffer.into(), file)))
     });
-    let mut messages = engine.load_images(true, tar.boxed()).await?;
+    load_archive(engine, tar.boxed()).await.with_context(|| format!("loading the seed {}", seed.display()))
+}
+
+/// Loads what `docker image save` writes.
+pub(crate) async fn load_archive(engine: &HttpClient, tar: docklab_api::ByteStream) -> Result<()> {
+    let mut messages = engine.load_images(true, tar).await?;
     while let Some(message) = messages.try_next().await? {
         if let Some(error) = message.error {
-            bail!("loading the seed {}: {error}", seed.display());
+            bail!("{error}");
         }
     }
     Ok(())

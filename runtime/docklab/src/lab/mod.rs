@@ -25,7 +25,7 @@ use futures::{
 use serde::{Deserialize, Serialize};
 
 use crate::session::{Node, Session};
-pub(crate) use files::{load, load_images, replacement};
+pub(crate) use files::{load, load_archive, load_images, replacement};
 pub(crate) use lint::{FormatArguments, LintArguments, NewArguments, SchemaArguments, format, lint, new, schema};
 pub(crate) use paint::Paint;
 pub(crate) use player::NativePlayer;
