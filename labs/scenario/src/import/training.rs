@@ -133,7 +133,7 @@ impl Page {
                 }
                 None if line.is_empty() && choices.is_empty() => {}
                 None if choices.is_empty() && !line.starts_with("```") && heading(line).is_none() => {
-                    question.push(line)
+                    question.push(line);
                 }
                 None => break,
             }
