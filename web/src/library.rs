@@ -1,6 +1,9 @@
 //! The labs that are offered: Markdown files beside the page.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    rc::Rc,
+};
 
 use docklab_scenario::{Scenario, expand, parse, wanted};
 
@@ -30,10 +33,10 @@ async fn whole(file: &str, headers: Vec<(&'static str, String)>) -> Result<Strin
     let mut parts: BTreeMap<String, String> = BTreeMap::new();
     let mut open = wanted(&text);
     while let Some(path) = open.pop() {
-        if !parts.contains_key(&path) {
-            let part = fetch(&path).await?;
+        if let Entry::Vacant(place) = parts.entry(path) {
+            let part = fetch(place.key()).await?;
             open.extend(wanted(&part));
-            parts.insert(path, part);
+            place.insert(part);
         }
     }
     let expanded = expand(file, &text, &|path| parts.get(path).cloned());
