@@ -9,7 +9,7 @@ use crate::{
     browser::{self, WindowListener},
     home::Home,
     icons::{Icon, brand},
-    lab::LabPage,
+    lab::{Edition, LabPage, use_author},
     library::{self, Lab},
     session::{self, Backend, Place, SharedSession},
 };
@@ -106,13 +106,16 @@ pub fn App() -> Html {
     let server = use_state(|| Server::Asking);
     let place = use_state(|| browser::load::<Place>("place"));
     let lost = use_state(|| None::<String>);
+    let is_authoring = use_state(|| false);
+    let edition = use_author(*is_authoring);
     {
-        let (labs, server) = (labs.clone(), server.clone());
+        let (labs, server, is_authoring) = (labs.clone(), server.clone(), is_authoring.clone());
         use_effect_with((), move |()| {
             browser::spawn(async move {
                 let mut listed = Vec::new();
                 server.set(match session::probe().await {
                     Ok(backend) => {
+                        is_authoring.set(backend.is_authoring);
                         listed.extend(backend.labs.iter().map(|lab| lab.file.clone()));
                         if backend.has_engine() {
                             Server::Present(Arc::new(backend))
@@ -151,6 +154,7 @@ pub fn App() -> Html {
         }
         _ => None,
     };
+    let (lab, author) = as_edited(lab, edition);
     let body = match (&route, &*labs, &lab, &*server) {
         (_, Some(Err(reason)), ..) => html! { <main class="starting" role="alert">{ reason }</main> },
         (_, None, ..) | (Route::Lab(_) | Route::Panel(_), _, _, Server::Asking) => {
@@ -161,7 +165,7 @@ pub fn App() -> Html {
             html! { <main class="starting">{ format!("There is no lab called {name}.") }</main> }
         }
         (Route::Lab(_) | Route::Panel(_), _, Some(lab), server) => {
-            html! { <Running key={format!("{}-{current:?}", lab.file)} lab={lab.clone()} place={current} backend={backend_of(server)} {is_panel} {theme} {on_connection} /> }
+            html! { <Running key={format!("{}-{current:?}", lab.file)} lab={lab.clone()} author={author.clone()} place={current} backend={backend_of(server)} {is_panel} {theme} {on_connection} /> }
         }
     };
     let in_lab = lab.is_some();
@@ -190,6 +194,17 @@ pub fn App() -> Html {
     }
 }
 
+/// The lab as its author saved it last, if it is the one that is being written.
+fn as_edited(lab: Option<Lab>, edition: Option<Rc<Edition>>) -> (Option<Lab>, Option<Rc<Edition>>) {
+    match (lab, edition) {
+        (Some(lab), Some(edition)) if lab.file == edition.file => {
+            let scenario = Rc::new(docklab_scenario::parse(&edition.file, &edition.text).scenario);
+            (Some(Lab { scenario, ..lab }), Some(edition))
+        }
+        (lab, _) => (lab, None),
+    }
+}
+
 fn backend_of(server: &Server) -> Option<SharedSession> {
     match server {
         Server::Present(backend) => Some(SharedSession(backend.clone())),
@@ -200,6 +215,7 @@ fn backend_of(server: &Server) -> Option<SharedSession> {
 #[derive(Properties, PartialEq)]
 struct RunningProps {
     lab: Lab,
+    author: Option<Rc<Edition>>,
     place: Place,
     backend: Option<SharedSession>,
     is_panel: bool,
@@ -212,11 +228,11 @@ struct RunningProps {
 fn Running(props: &RunningProps) -> Html {
     let session = use_memo((), |()| match (props.place, &props.backend) {
         (Place::Backend, Some(backend)) => Ok(backend.clone()),
-        _ => session::simulator(&props.lab.scenario.meta),
+        _ => session::simulator(&props.lab.scenario),
     });
     match &*session {
         Ok(session) => html! {
-            <LabPage scenario={props.lab.scenario.clone()} session={session.clone()} is_panel={props.is_panel} theme={props.theme} on_connection={props.on_connection.clone()} />
+            <LabPage scenario={props.lab.scenario.clone()} session={session.clone()} is_panel={props.is_panel} author={props.author.clone()} theme={props.theme} on_connection={props.on_connection.clone()} />
         },
         Err(reason) => html! { <main class="starting" role="alert">{ reason }</main> },
     }

@@ -15,6 +15,9 @@ pub struct Scenario {
     /// What stands before the first step.
     pub introduction: Vec<Block>,
     pub steps: Vec<Step>,
+    /// Images that only the simulator knows, as descriptions in its own format (TOML).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
 }
 
 impl Scenario {
@@ -83,6 +86,9 @@ pub struct Meta {
     /// What may be replaced in this lab: a name, and the text that stands for it everywhere in the file.
     /// See [`crate::with_variables`].
     pub variables: Vec<(String, String)>,
+    /// Files beside the lab that describe images for the simulator; [`crate::expand()`] reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub simulator: Vec<String>,
     /// Rules of taste that [`crate::lint()`] sets aside for this lab.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Allowed>,
@@ -247,12 +253,18 @@ pub enum NoteKind {
     Docklab,
     /// Only shown on a stock Docker Engine.
     Docker,
+    /// Only shown to who sits at a Linux machine.
+    Linux,
+    Macos,
+    Windows,
 }
 
 impl NoteKind {
-    /// False for a remark that is only for another engine: `sim`, `docklab` or `docker`.
+    /// False for a remark that is only for another engine than this (`sim`, `docklab` or `docker`), or for another
+    /// system than Linux, on which labs are played.
     pub fn applies_to(self, engine: &str) -> bool {
         match self {
+            Self::Macos | Self::Windows => false,
             Self::Simulator => engine == "sim",
             Self::Docklab => engine == "docklab",
             Self::Docker => engine == "docker",

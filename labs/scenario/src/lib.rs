@@ -15,6 +15,8 @@ mod evaluate;
 mod facts;
 mod format;
 mod html;
+mod import;
+mod include;
 mod junit;
 mod lint;
 mod mutants;
@@ -37,6 +39,8 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Belongings, Block, Choice, Commands, Diagram, Level, Meta, Mode, NoteKind, Quiz, Scenario, Step};
 pub use evaluate::{Candidate, Difference, Evaluator, ExpectationReport, StepReport};
 pub use format::format;
+pub use import::{ImportError, Imported, from_killercoda, from_training_page};
+pub use include::{Expanded, IncludeError, expand, wanted};
 pub use junit::junit;
 pub use lint::{RULES, lint};
 pub use mutants::{Mutant, MutantKind, mutants};
@@ -45,7 +49,9 @@ pub use parse::{Parsed, parse};
 pub use plain::plain;
 pub use progress::{Progress, StepProgress};
 pub use report::{Problem, ProblemKind, RouteKind, RouteReport, Tally, TestReport, table};
-pub use runner::{Part, PlayError, Played, Player, Route, Scope, plan, play_before, play_part, play_step, test};
+pub use runner::{
+    Part, PlayError, Played, Player, Route, Scope, plan, plan_steps, play_before, play_part, play_step, test,
+};
 pub use source::{Position, Source, Span};
 pub use submission::{SUBMISSION_FORMAT, SavedFile, Submission, TypedCommand};
 pub use template::template;

@@ -63,6 +63,10 @@ enum Command {
     Lint(lab::LintArguments),
     /// Write a lab to begin with.
     New(lab::NewArguments),
+    /// See a lab in a browser while it is being written.
+    Preview(lab::PreviewArguments),
+    /// Carry a lab of another platform over.
+    Import(lab::ImportArguments),
     /// Write lab files in the usual form.
     Fmt(lab::FormatArguments),
     /// Print the JSON schema of check blocks, or a problem matcher for `lint`.
@@ -155,6 +159,8 @@ async fn run(command: Command) -> i32 {
         Command::Test(arguments) => lab::test(arguments).await,
         Command::Lint(arguments) => lab::lint(&arguments),
         Command::New(arguments) => lab::new(&arguments),
+        Command::Preview(arguments) => lab::preview(arguments).await,
+        Command::Import(arguments) => lab::import(&arguments),
         Command::Fmt(arguments) => lab::format(&arguments),
         Command::Schema(arguments) => lab::schema(&arguments),
         Command::Export(arguments) => export::run(&arguments),

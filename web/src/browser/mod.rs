@@ -150,3 +150,12 @@ impl Drop for SizeListener {
         self.observer.disconnect();
     }
 }
+
+/// The student's system, as far as the browser tells: `linux`, `macos` or `windows`.
+pub fn system() -> Option<&'static str> {
+    let agent = window()?.navigator().user_agent().ok()?;
+    [("Windows", "windows"), ("Macintosh", "macos"), ("Linux", "linux")]
+        .into_iter()
+        .find(|(mark, _)| agent.contains(mark))
+        .map(|(_, system)| system)
+}

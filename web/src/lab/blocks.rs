@@ -55,6 +55,9 @@ fn is_for(kind: NoteKind, engine: EngineKind) -> bool {
         NoteKind::Simulator => engine == EngineKind::Simulator,
         NoteKind::Docklab => engine == EngineKind::Docklab,
         NoteKind::Docker => engine == EngineKind::Docker,
+        NoteKind::Linux => browser::system() == Some("linux"),
+        NoteKind::Macos => browser::system() == Some("macos"),
+        NoteKind::Windows => browser::system() == Some("windows"),
     }
 }
 
@@ -65,6 +68,9 @@ fn note_name(kind: NoteKind) -> &'static str {
         NoteKind::Simulator => "simulator",
         NoteKind::Docklab => "docklab",
         NoteKind::Docker => "docker",
+        NoteKind::Linux => "linux",
+        NoteKind::Macos => "macos",
+        NoteKind::Windows => "windows",
     }
 }
 

@@ -200,9 +200,11 @@ pub(super) fn use_lab(
         })
     };
     {
-        let (dispatcher, listening, scenario) = (state.dispatcher(), listening.clone(), scenario.clone());
+        let (dispatcher, listening) = (state.dispatcher(), listening.clone());
         let (initial, on_places) = (state.progress.clone(), on_places.clone());
-        use_effect_with(session.clone(), move |session| {
+        // A lab that is being written changes while it is shown.
+        use_effect_with((session.clone(), scenario.clone()), move |(session, scenario)| {
+            let scenario = scenario.clone();
             let judging = start_judge(scenario.clone(), session, &dispatcher, initial, is_panel);
             listening.borrow_mut().judging = Some(judging);
             follow_swarm(session, &dispatcher, &listening);

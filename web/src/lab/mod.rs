@@ -1,5 +1,6 @@
 //! A lab: its text, its terminals, its diagram.
 
+mod author;
 mod blocks;
 mod check;
 mod diagram_pane;
@@ -25,6 +26,8 @@ use crate::{
     session::SharedSession,
     terminal::{Deck, DeckAction, Terminals},
 };
+use author::AuthorPanel;
+pub use author::{Edition, use_author};
 use blocks::FileToSave;
 use diagram_pane::DiagramPane;
 use follow::use_lab;
@@ -42,6 +45,9 @@ pub struct LabPageProps {
     /// The text stands in the page around this one.
     #[prop_or_default]
     pub is_panel: bool,
+    /// What is known about the lab that is being written.
+    #[prop_or_default]
+    pub author: Option<Rc<Edition>>,
     /// The engine was lost (with the reason) or reached again.
     pub on_connection: Callback<Option<String>>,
 }
@@ -105,9 +111,10 @@ pub fn LabPage(props: &LabPageProps) -> Html {
                 <div class="pane pane-lab" tabindex="-1">
                     <LabText
                         scenario={props.scenario.clone()} progress={state.progress.clone()} reports={state.reports.clone()}
-                        answers={state.answers.clone()} engine={props.session.engine()}
+                        answers={state.answers.clone()} engine={props.session.engine()} author={props.author.clone()}
                         {on_run} {on_save} {on_ask} {on_answer} {on_read}
                     />
+                    if let Some(edition) = &props.author { <AuthorPanel edition={edition.clone()} /> }
                 </div>
                 <Splitter divide={Divide::Columns} label="Width of the lab's text" share={lab_share} on_change={set_lab_share} />
                 <div class="pane pane-diagram">

@@ -61,6 +61,7 @@ async fn render(progress: Progress, reports: Vec<StepReport>) -> String {
         on_ask: yew::Callback::noop(),
         on_answer: yew::Callback::noop(),
         on_read: yew::Callback::noop(),
+        author: None,
     };
     LocalServerRenderer::<LabText>::with_props(props).hydratable(false).render().await
 }

@@ -4,6 +4,7 @@ use docklab_scenario::{Check, Commands, ExpectationReport, Progress, Scenario, S
 use yew::prelude::*;
 
 use super::{
+    author::{self, Edition},
     blocks::{self, FileToSave},
     check::reports_of,
     judge::current_step,
@@ -47,6 +48,8 @@ pub(crate) struct LabTextProps {
     pub answers: Rc<BTreeMap<String, usize>>,
     pub engine: EngineKind,
     #[prop_or_default]
+    pub author: Option<Rc<Edition>>,
+    #[prop_or_default]
     pub on_run: Callback<Commands>,
     #[prop_or_default]
     pub on_save: Callback<FileToSave>,
@@ -80,6 +83,7 @@ pub(crate) fn LabText(props: &LabTextProps) -> Html {
                     }) }
                 </ol>
             </header>
+            { author::faults_within(props.author.as_deref(), 0, scenario.steps.first().map_or(usize::MAX, |step| step.span.start)) }
             { for scenario.introduction.iter().enumerate().map(|(key, block)| blocks::draw(block, key, &context(props, None))) }
             { for scenario.steps.iter().enumerate().map(|(index, step)| draw_step(props, step, index, current)) }
             if total > 0 && done == total {
@@ -147,6 +151,11 @@ fn draw_step(props: &LabTextProps, step: &Step, index: usize, current: Option<&s
                 <span>{ &step.title }</span>
                 <span class="hidden-text">{ if state == "done" { " – done" } else { "" } }</span>
             </h2>
+            { author::faults_within(
+                props.author.as_deref(),
+                step.span.start,
+                author::end_of(props.scenario.steps.iter().map(|step| step.span), index),
+            ) }
             { for step.blocks.iter().enumerate().map(|(key, block)| blocks::draw(block, key, &context)) }
             if !step.is_verifiable() && state != "done" {
                 <button type="button" class="button" onclick={read}>{ Icon::Check.draw() }{ "Mark as read" }</button>

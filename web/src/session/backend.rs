@@ -20,6 +20,8 @@ pub(crate) struct SessionDescription {
     pub nodes: Vec<NodePlace>,
     #[serde(default)]
     pub labs: Vec<LabEntry>,
+    #[serde(default)]
+    pub is_authoring: bool,
 }
 
 /// A lab that the server offers.
@@ -54,6 +56,8 @@ struct ProxyAnswer {
 pub struct Backend {
     /// The labs that the server offers.
     pub labs: Vec<LabEntry>,
+    /// A lab is being written there.
+    pub is_authoring: bool,
     engine: EngineKind,
     nodes: Mutex<Vec<BackendNode>>,
     token: String,
@@ -123,7 +127,9 @@ impl Backend {
 
     fn new(description: SessionDescription, token: String) -> Self {
         let engine = if description.engine == "docker" { EngineKind::Docker } else { EngineKind::Docklab };
-        let backend = Self { labs: description.labs, engine, nodes: Mutex::default(), token };
+        let SessionDescription { labs, is_authoring, .. } = &description;
+        let (labs, is_authoring) = (labs.clone(), *is_authoring);
+        let backend = Self { labs, is_authoring, engine, nodes: Mutex::default(), token };
         if description.engine != "none" {
             backend.arrange(description.nodes);
         }

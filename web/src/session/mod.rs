@@ -107,11 +107,11 @@ impl std::ops::Deref for SharedSession {
 }
 
 /// A session inside this page.
-pub fn simulator(meta: &docklab_scenario::Meta) -> Result<SharedSession, String> {
+pub fn simulator(scenario: &docklab_scenario::Scenario) -> Result<SharedSession, String> {
     let milliseconds = browser::now();
     let now = jiff::Timestamp::from_millisecond(milliseconds as i64)
         .map_err(|error| format!("The browser's clock cannot be used ({error})."))?;
-    let (session, pump) = Simulated::start(&meta.nodes, now, milliseconds.to_bits())?;
+    let (session, pump) = Simulated::start(&scenario.meta.nodes, &scenario.images, now, milliseconds.to_bits())?;
     browser::spawn(pump.run());
     Ok(SharedSession(Arc::new(session)))
 }

@@ -34,8 +34,17 @@ pub(super) struct Simulated {
 
 impl Simulated {
     /// Starts the nodes. The date in the world is `now`.
-    pub(super) fn start(names: &[String], now: jiff::Timestamp, seed: u64) -> Result<(Self, Pump), String> {
+    /// `images` are descriptions of those that only this lab has.
+    pub(super) fn start(
+        names: &[String],
+        images: &[String],
+        now: jiff::Timestamp,
+        seed: u64,
+    ) -> Result<(Self, Pump), String> {
         let world = World::new(now, seed);
+        for image in images {
+            world.add_image(image).map_err(|error| format!("An image of this lab cannot be read ({error})."))?;
+        }
         let (sender, wakes) = mpsc::channel(1);
         let clockwork = Arc::new(Clockwork { world: world.clone(), last: Mutex::new(0.0), wake: sender.clone() });
         world.set_wake_hook(move || {
@@ -282,7 +291,7 @@ mod tests {
     #[test]
     fn what_is_typed_runs_and_exit_ends_the_terminal() {
         let names = vec!["node1".to_owned()];
-        let (session, _pump) = Simulated::start(&names, jiff::Timestamp::UNIX_EPOCH, 1).unwrap();
+        let (session, _pump) = Simulated::start(&names, &[], jiff::Timestamp::UNIX_EPOCH, 1).unwrap();
         let link = session.open_terminal("node1", 80, 24).unwrap();
         let typed = TerminalInput::Bytes("docker run --rm ubuntu echo from-$((40 + 2))\rexit\r".into());
         link.input.unbounded_send(typed).unwrap();
@@ -295,7 +304,7 @@ mod tests {
     #[test]
     fn a_saved_file_is_in_the_working_directory() {
         let names = vec!["node1".to_owned(), "node2".to_owned()];
-        let (session, _pump) = Simulated::start(&names, jiff::Timestamp::UNIX_EPOCH, 1).unwrap();
+        let (session, _pump) = Simulated::start(&names, &[], jiff::Timestamp::UNIX_EPOCH, 1).unwrap();
         let world = session.simulator.world().clone();
         world.block_on(session.save_file("node2", "app/app.py", "print(1)\n")).unwrap();
         let node = session.simulator.node(Some("node2")).unwrap().node;

@@ -21,7 +21,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("no-mistake", "a check knows a mistake"),
     ("stub", "a check that was left to be written"),
     ("wrong-unverified", "a wrong route has a check that stays red"),
-    ("check-in-note", "a check does not stand in a note for one engine, where the others never show it"),
+    ("check-in-note", "a check does not stand in a note that is only shown on one engine or system"),
     ("given-away", "neither a check nor a question tells its own answer"),
     ("unpinned", "images have a tag or a digest, so that they are the same tomorrow"),
     ("no-alt-text", "a picture has a text for who cannot see it"),
@@ -150,7 +150,7 @@ fn wrong_route(step: &Step, commands: &Commands, reporter: &mut Reporter<'_>) {
 }
 
 fn checks_of_one_engine(kind: NoteKind, blocks: &[Block], reporter: &mut Reporter<'_>) {
-    let everywhere = ["sim", "docklab", "docker"].into_iter().all(|engine| kind.applies_to(engine));
+    let everywhere = matches!(kind, NoteKind::Note | NoteKind::Warning);
     for block in blocks {
         if let Block::Check(check) = block
             && !everywhere
@@ -159,7 +159,7 @@ fn checks_of_one_engine(kind: NoteKind, blocks: &[Block], reporter: &mut Reporte
                 Fault::warning(
                     "check-in-note",
                     check.span,
-                    "this check is only shown on one engine, and counts on all",
+                    "this check is only shown in one place, and counts everywhere",
                 )
                 .fix("move it out of the note"),
             );

@@ -5,8 +5,20 @@ use crate::{
     source::Span,
 };
 
-const KEYS: &[&str] =
-    &["id", "title", "summary", "nodes", "images", "time", "level", "language", "variables", "diagram", "allow"];
+const KEYS: &[&str] = &[
+    "id",
+    "title",
+    "summary",
+    "nodes",
+    "images",
+    "time",
+    "level",
+    "language",
+    "variables",
+    "diagram",
+    "allow",
+    "simulator",
+];
 
 /// Reads what stands between the `+++` lines; returns it with the offset at which the Markdown begins.
 pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
@@ -22,6 +34,7 @@ pub(super) fn read(text: &str, reporter: &mut Reporter<'_>) -> (Meta, usize) {
         variables: Vec::new(),
         diagram: None,
         allow: Vec::new(),
+        simulator: Vec::new(),
     };
     let mut lines = text.split_inclusive('\n');
     let Some(first) = lines.next().filter(|line| line.trim_start_matches('\u{feff}').trim_end() == "+++") else {
@@ -132,6 +145,7 @@ fn key(entry: &Entry, meta: &mut Meta, reporter: &mut Reporter<'_>) {
             }
             _ => wrong_type(node, "a table such as `{ repository = \"student/app\" }`", reporter),
         },
+        "simulator" => meta.simulator = texts(node, reporter).unwrap_or_default(),
         "allow" => match &node.value {
             Value::Table(entries) => {
                 for allowed in entries {

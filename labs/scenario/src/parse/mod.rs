@@ -33,18 +33,19 @@ pub fn parse(name: &str, text: &str) -> Parsed {
         meta: &meta,
         introduction: Vec::new(),
         steps: Vec::new(),
+        images: Vec::new(),
         note: None,
         prose: Vec::new(),
     };
     builder.read_body(body);
-    let (introduction, steps) = builder.finish();
+    let (introduction, steps, images) = builder.finish();
     if steps.is_empty() {
         reporter.push(
             Fault::error("no-step", Span::new(body, body), "this scenario has no step")
                 .fix("begin each step with a `## ` heading"),
         );
     }
-    Parsed { scenario: Scenario { meta, introduction, steps }, diagnostics: reporter.finish() }
+    Parsed { scenario: Scenario { meta, introduction, steps, images }, diagnostics: reporter.finish() }
 }
 
 /// The Markdown that scenarios may use.
@@ -65,6 +66,7 @@ struct Builder<'a, 'r> {
     meta: &'r Meta,
     introduction: Vec<Block>,
     steps: Vec<Step>,
+    images: Vec<String>,
     note: Option<Note>,
     prose: Vec<Event<'a>>,
 }
@@ -101,6 +103,11 @@ impl<'a> Builder<'a, '_> {
                 self.flush_prose();
                 let content = content_span(&block, span);
                 let text = self.source.text.get(content.start..content.end).unwrap_or("");
+                // Not for readers: what an image is like that only the simulator has to know.
+                if info.trim() == "image" {
+                    self.images.push(text.to_owned());
+                    return;
+                }
                 let fence = fence::Fence { info: &info, text, content, span };
                 let block = fence::read(&fence, self.source, &Context { nodes: &self.meta.nodes }, self.reporter);
                 self.place(&fence, block);
@@ -207,10 +214,15 @@ impl<'a> Builder<'a, '_> {
             "simulator" => NoteKind::Simulator,
             "docklab" => NoteKind::Docklab,
             "docker" => NoteKind::Docker,
+            "linux" => NoteKind::Linux,
+            "macos" => NoteKind::Macos,
+            "windows" => NoteKind::Windows,
             _ => {
                 self.reporter.push(
-                    Fault::error("unknown-note", span, format!("there is no note of kind `{word}`"))
-                        .one_of(word, &["note", "warning", "simulator", "docklab", "docker"]),
+                    Fault::error("unknown-note", span, format!("there is no note of kind `{word}`")).one_of(
+                        word,
+                        &["note", "warning", "simulator", "docklab", "docker", "linux", "macos", "windows"],
+                    ),
                 );
                 NoteKind::Note
             }
@@ -225,14 +237,14 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    fn finish(mut self) -> (Vec<Block>, Vec<Step>) {
+    fn finish(mut self) -> (Vec<Block>, Vec<Step>, Vec<String>) {
         if let Some(note) = &self.note {
             self.reporter.push(
                 Fault::error("note-line", note.span, "this note is never closed").fix("end it with a line `:::`"),
             );
         }
         self.close_note();
-        (self.introduction, self.steps)
+        (self.introduction, self.steps, self.images)
     }
 }
 

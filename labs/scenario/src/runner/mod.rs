@@ -88,6 +88,8 @@ enum Content {
     Reference,
     Side(Route),
     Mutant(usize, Box<Mutant>),
+    /// The reference solution of one step, behind those before it.
+    Step(usize),
 }
 
 /// All parts of a test, in the order of its report.
@@ -105,6 +107,17 @@ pub fn plan(scenario: &Scenario, engine: &str, scope: Scope) -> Vec<Part> {
     parts
 }
 
+/// The parts that are about some steps, by index.
+pub fn plan_steps(scenario: &Scenario, engine: &str, scope: Scope, steps: &[usize]) -> Vec<Part> {
+    let of_steps = |part: &Part| match &part.0 {
+        Content::Reference => false,
+        Content::Side(Route { step, .. }) | Content::Mutant(step, _) | Content::Step(step) => steps.contains(step),
+    };
+    let references =
+        steps.iter().filter(|index| **index < scenario.steps.len()).map(|index| Part(Content::Step(*index)));
+    references.chain(plan(scenario, engine, scope).into_iter().filter(of_steps)).collect()
+}
+
 /// Plays one part.
 pub async fn play_part(
     scenario: &Scenario,
@@ -120,6 +133,10 @@ pub async fn play_part(
                 routes.push(routes::reference(step, &evaluator, player).await?);
             }
             Ok(routes)
+        }
+        Content::Step(index) => {
+            play_before(scenario, *index, &evaluator, player).await?;
+            Ok(vec![routes::reference(&scenario.steps[*index], &evaluator, player).await?])
         }
         Content::Side(route) => {
             play_before(scenario, route.step, &evaluator, player).await?;

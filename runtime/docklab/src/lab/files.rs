@@ -3,7 +3,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use docklab_api::{ApiError, ImageApi as _};
 use docklab_daemon::client::HttpClient;
-use docklab_scenario::Scenario;
+use docklab_scenario::{Expanded, Scenario};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::AsyncReadExt as _;
 
@@ -13,14 +13,23 @@ use super::lint::report_faults;
 ///
 /// `replacements` are values for the lab's variables.
 pub(crate) fn load(file: &Path, replacements: &[(String, String)]) -> Result<Scenario> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let text = docklab_scenario::with_variables(&text, replacements)?;
-    let parsed = docklab_scenario::parse(&file.display().to_string(), &text);
+    let expanded = expanded(file)?;
+    let text = docklab_scenario::with_variables(&expanded.text, replacements)?;
+    let mut parsed = docklab_scenario::parse(&file.display().to_string(), &text);
+    expanded.locate(&mut parsed.diagnostics);
     if parsed.diagnostics.has_errors() {
         report_faults(&parsed.diagnostics);
         bail!("{} has errors; `docklab lint` lists all that it finds", file.display());
     }
     Ok(parsed.scenario)
+}
+
+/// A lab with what it includes.
+pub(crate) fn expanded(file: &Path) -> Result<Expanded> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let directory = file.parent().unwrap_or(Path::new("."));
+    let read = |path: &str| std::fs::read_to_string(directory.join(path)).ok();
+    Ok(docklab_scenario::expand(&file.display().to_string(), &text, &read)?)
 }
 
 /// `NAME=VALUE` of the command line.

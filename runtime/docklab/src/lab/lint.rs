@@ -95,8 +95,10 @@ pub(crate) fn lint(arguments: &LintArguments) -> Result<i32> {
     }
     let mut found = Diagnostics::default();
     for file in &arguments.files {
-        let text = read(file)?;
-        found.0.extend(docklab_scenario::lint(&file.display().to_string(), &text).0);
+        let expanded = super::files::expanded(file)?;
+        let mut faults = docklab_scenario::lint(&file.display().to_string(), &expanded.text);
+        expanded.locate(&mut faults);
+        found.0.extend(faults.0);
     }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
@@ -174,6 +176,50 @@ pub(crate) fn format(arguments: &FormatArguments) -> Result<i32> {
         }
     }
     Ok(i32::from(arguments.check && !is_clean))
+}
+
+/// Carry a lab of another platform over: text, commands and steps; checks are left to be written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  docklab import my-scenario/ -o labs/05-mine.md        a Killercoda folder, with its index.json
+  docklab import swarm-intro.md -o labs/06-swarm.md     a page of Play with Docker's training
+
+`docklab lint` then lists the checks that are still to be written.")]
+pub(crate) struct ImportArguments {
+    /// A folder with `index.json`, or a Markdown page.
+    from: PathBuf,
+    /// The lab to write; standard output when absent.
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+    /// Write over a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) fn import(arguments: &ImportArguments) -> Result<i32> {
+    let from = &arguments.from;
+    let imported = if from.is_dir() {
+        docklab_scenario::from_killercoda(&|file| std::fs::read_to_string(from.join(file)).ok())
+    } else {
+        let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        docklab_scenario::from_training_page(&name, &read(from)?)
+    };
+    let imported = imported.with_context(|| format!("importing {}", from.display()))?;
+    match &arguments.output {
+        None => print!("{}", imported.text),
+        Some(file) => {
+            if file.exists() && !arguments.force {
+                bail!("{} is there already; --force writes over it", file.display());
+            }
+            std::fs::write(file, &imported.text).with_context(|| format!("writing {}", file.display()))?;
+            eprintln!("{0} is written. `docklab lint {0}` lists what is left to do.", file.display());
+        }
+    }
+    for note in &imported.notes {
+        eprintln!("note: {note}");
+    }
+    Ok(0)
 }
 
 pub(crate) fn schema(arguments: &SchemaArguments) -> Result<i32> {

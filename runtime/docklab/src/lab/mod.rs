@@ -4,6 +4,7 @@ mod files;
 mod lint;
 mod paint;
 mod player;
+mod preview;
 mod replay;
 mod shell;
 mod sim;
@@ -26,9 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::{Node, Session};
 pub(crate) use files::{load, load_archive, load_images, replacement};
-pub(crate) use lint::{FormatArguments, LintArguments, NewArguments, SchemaArguments, format, lint, new, schema};
+pub(crate) use lint::{
+    FormatArguments, ImportArguments, LintArguments, NewArguments, SchemaArguments, format, import, lint, new, schema,
+};
 pub(crate) use paint::Paint;
 pub(crate) use player::NativePlayer;
+pub(crate) use preview::{PreviewArguments, preview};
 pub(crate) use replay::replay;
 pub(crate) use test::{TestArguments, test};
 pub(crate) use workspace::NativeWorkspace;

@@ -16,7 +16,7 @@ pub(crate) async fn replay(scenario: &Scenario, submission: &Submission) -> Resu
 
 fn play(scenario: &Scenario, submission: &Submission) -> Result<Outcomes> {
     let mut outcomes = Vec::new();
-    let mut player = SimulatedPlayer::open(&scenario.meta.nodes, false)?;
+    let mut player = SimulatedPlayer::open(scenario, false)?;
     for (index, step) in scenario.steps.iter().enumerate() {
         let Some(way) = submission.progress.steps.get(&step.slug).filter(|way| way.done.is_some()) else { break };
         if way.skipped || !step.is_verifiable() {

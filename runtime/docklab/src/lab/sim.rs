@@ -57,6 +57,15 @@ pub(super) async fn test(scenario: &Scenario, scope: Scope, jobs: usize, is_verb
     Ok(TestReport { scenario: scenario.meta.id.clone(), engine: ENGINE.to_owned(), routes })
 }
 
+/// Plays what belongs to some steps, in one world: what an author has just edited.
+pub(super) async fn test_steps(scenario: &Scenario, steps: &[usize], scope: Scope) -> Result<Vec<RouteReport>> {
+    let parts = docklab_scenario::plan_steps(scenario, ENGINE, scope, steps);
+    let scenario = scenario.clone();
+    let played = tokio::task::spawn_blocking(move || play_parts(&scenario, &parts, &AtomicUsize::new(0), false));
+    let played = played.await.context("playing the lab")??;
+    Ok(played.into_iter().flat_map(|(_, routes)| routes).collect())
+}
+
 /// Takes parts that nobody else has taken until none is left.
 fn play_parts(
     scenario: &Scenario,
@@ -64,7 +73,7 @@ fn play_parts(
     next: &AtomicUsize,
     is_verbose: bool,
 ) -> Result<Vec<(usize, Vec<RouteReport>)>> {
-    let mut player = SimulatedPlayer::open(&scenario.meta.nodes, is_verbose)?;
+    let mut player = SimulatedPlayer::open(scenario, is_verbose)?;
     let mut played = Vec::new();
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
@@ -76,8 +85,13 @@ fn play_parts(
     Ok(played)
 }
 
-fn new_world() -> World {
-    World::new(jiff::Timestamp::now(), SEED)
+/// A world that knows the lab's own images, too.
+fn new_world(images: &[String]) -> Result<World> {
+    let world = World::new(jiff::Timestamp::now(), SEED);
+    for image in images {
+        world.add_image(image).context("reading an image that the lab describes for the simulator")?;
+    }
+    Ok(world)
 }
 
 fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
@@ -131,6 +145,8 @@ pub(super) struct SimulatedPlayer {
     /// The world that is being driven; [`SimulatedPlayer::world`] is the same one, except during a reset.
     current: Arc<Mutex<World>>,
     names: Vec<String>,
+    /// Descriptions of images that only this lab has.
+    images: Vec<String>,
     world: World,
     session: Opened,
     shells: Vec<(String, Shell)>,
@@ -146,12 +162,13 @@ fn failed(operation: &str, error: impl std::fmt::Display) -> PlayError {
 
 impl SimulatedPlayer {
     /// A player in a world of its own.
-    pub(super) fn open(names: &[String], is_verbose: bool) -> Result<Self> {
-        let world = new_world();
+    pub(super) fn open(scenario: &Scenario, is_verbose: bool) -> Result<Self> {
+        let (names, images) = (&scenario.meta.nodes, scenario.images.clone());
+        let world = new_world(&images)?;
         let current = Arc::new(Mutex::new(world.clone()));
         let session = drive(&current, open(&world, names))??;
-        let names = names.to_vec();
-        Ok(Self { current, names, world, session, shells: Vec::new(), deadline: Duration::ZERO, is_verbose })
+        let names = names.clone();
+        Ok(Self { current, names, images, world, session, shells: Vec::new(), deadline: Duration::ZERO, is_verbose })
     }
 
     /// Lets the player work while its world goes on.
@@ -203,7 +220,7 @@ impl Player for SimulatedPlayer {
             eprintln!("(a fresh session)");
         }
         self.shells.clear();
-        let world = new_world();
+        let world = new_world(&self.images).map_err(|error| failed("open a session", error))?;
         // Whoever drives this future goes on with the new world.
         let former = std::mem::replace(&mut *lock(&self.current), world.clone());
         former.shutdown();

@@ -100,6 +100,7 @@ mod tests {
             labs: "labs".into(),
             page: "page".into(),
             book: "book".into(),
+            author: None,
         }
     }
 

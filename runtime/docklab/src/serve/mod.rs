@@ -1,5 +1,6 @@
 //! `docklab serve`: the page, its engine and its terminals, on loopback.
 
+mod author;
 pub(crate) mod fetch;
 mod guard;
 mod nodes;
@@ -34,6 +35,8 @@ use crate::{
     session::{Node, Session},
 };
 
+pub(crate) use author::Edition;
+
 /// A file that a student saves; labs have small ones.
 const FILE_LIMIT: usize = 1024 * 1024;
 
@@ -65,6 +68,20 @@ pub(crate) struct ServeArguments {
     token: Option<String>,
 }
 
+impl ServeArguments {
+    /// What `docklab preview` serves: the directory of the lab that is being written.
+    pub(crate) fn for_preview(
+        labs: PathBuf,
+        page: PathBuf,
+        port: u16,
+        engine: EngineKind,
+        token: Option<String>,
+    ) -> Self {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { labs, page, book: "book/book".into(), port, address, engine, seed: None, token }
+    }
+}
+
 /// What every request may need.
 pub(crate) struct Server {
     pub(crate) token: String,
@@ -78,6 +95,8 @@ pub(crate) struct Server {
     pub(crate) labs: PathBuf,
     pub(crate) page: PathBuf,
     pub(crate) book: PathBuf,
+    /// The lab that is being written, where one is.
+    pub(crate) author: Option<tokio::sync::watch::Receiver<Edition>>,
 }
 
 impl Server {
@@ -102,6 +121,15 @@ impl axum::response::IntoResponse for Failure {
 }
 
 pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
+    run_beside(arguments, None, "").await
+}
+
+/// Serves the page for somebody who writes a lab; `fragment` is what the printed address opens.
+pub(crate) async fn run_beside(
+    arguments: ServeArguments,
+    author: Option<tokio::sync::watch::Receiver<Edition>>,
+    fragment: &str,
+) -> Result<()> {
     let (engine, session) = match arguments.engine {
         EngineKind::Docklab => ("docklab", {
             // Further nodes come when a lab is opened that has them.
@@ -136,8 +164,9 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
         labs: arguments.labs,
         page: arguments.page,
         book: arguments.book,
+        author,
     });
-    println!("docklab is ready: http://{address}/?token={token}");
+    println!("docklab is ready: http://{address}/?token={token}{fragment}");
     axum::serve(listener, router(server)).with_graceful_shutdown(interrupted()).await.context("serving the page")?;
     if let Some(Session::Own { name, .. }) = &session {
         eprintln!("docklab: the nodes of session `{name}` go on; `docklab session rm {name}` ends and removes them");
@@ -176,6 +205,7 @@ async fn interrupted() {
 pub(crate) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/api/session", get(session))
+        .route("/api/author", get(author::edition))
         .route("/api/nodes", post(nodes::add).put(nodes::ensure))
         .route("/nodes/{node}", delete(nodes::remove))
         .route("/nodes/{node}/faults", post(nodes::inflict))
@@ -193,6 +223,8 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
 #[derive(Serialize)]
 struct SessionAnswer {
     engine: &'static str,
+    /// A lab is being written: the page shows the author's panel.
+    is_authoring: bool,
     nodes: Vec<nodes::NodeAnswer>,
     labs: Vec<LabAnswer>,
 }
@@ -208,6 +240,7 @@ struct LabAnswer {
 async fn session(State(server): State<Arc<Server>>) -> Result<Json<SessionAnswer>, Failure> {
     Ok(Json(SessionAnswer {
         engine: server.engine,
+        is_authoring: server.author.is_some(),
         nodes: server.nodes()?.into_iter().map(nodes::NodeAnswer::of).collect(),
         labs: labs(&server.labs).map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))?,
     }))
