@@ -463,7 +463,11 @@ async fn users_are_looked_up_in_the_container(engine: Engine) {
     let (code, out, err) = engine.run(&spec).await;
     assert_eq!(
         (code, out.as_str(), err.as_str()),
-        (0, "uid=1000(ann) gid=100(users) groups=29(audio)\n/home/ann\nCapEff:\t0000000000000000\n", "to-stderr\n")
+        (
+            0,
+            "uid=1000(ann) gid=100(users) groups=29(audio),100(users)\n/home/ann\nCapEff:\t0000000000000000\n",
+            "to-stderr\n"
+        )
     );
 }
 
